@@ -1,0 +1,42 @@
+/**
+ * What can be done with the service, by noun. The edges decode, call one operation here, and encode.
+ *
+ * The broker owns what is neither wire nor storage: who may do what, long polling, sealing of receipts, upkeep. Time
+ * and chance are passed in.
+ */
+import type { Logger } from 'pino';
+import type { Clock } from '../clock.ts';
+import { receiptSeal } from '../domain/receipt-handle.ts';
+import type { Ids } from '../ids.ts';
+import type { Storage } from '../storage/port.ts';
+import { createMessages, type Messages } from './messages.ts';
+import { createQueues, type Queues } from './queues.ts';
+import { createRedrive, type Redrive } from './redrive.ts';
+import { createUpkeep, type Upkeep } from './upkeep.ts';
+import { createWaiters, type Waiters } from './waiters.ts';
+
+export type BrokerDeps = { readonly storage: Storage; readonly clock: Clock; readonly ids: Ids; readonly log: Logger };
+
+export type Broker = {
+  readonly queues: Queues;
+  readonly messages: Messages;
+  readonly redrive: Redrive;
+  readonly waiters: Waiters;
+  readonly upkeep: Upkeep;
+  /** Ends every long poll with what it has: the first step of an orderly stop. */
+  readonly drain: () => void;
+};
+
+export function createBroker({ storage, clock, ids, log }: BrokerDeps): Broker {
+  const waiters = createWaiters(clock);
+  const upkeep = createUpkeep({ storage, clock, log });
+  storage.onReady(waiters.ring);
+  return {
+    queues: createQueues({ storage, clock, upkeep }),
+    messages: createMessages({ storage, clock, waiters, seal: receiptSeal(storage.sealSecret) }),
+    redrive: createRedrive({ storage, clock, ids, upkeep }),
+    waiters,
+    upkeep,
+    drain: waiters.close,
+  };
+}

@@ -1,0 +1,180 @@
+/** Messages: send, receive (with long polling), settle what is held, and look without touching. */
+import type { Clock } from '../clock.ts';
+import { Fault, type FaultData, isFault, orThrow } from '../domain/errors.ts';
+import { secondsAfter } from '../domain/instant.ts';
+import { limits } from '../domain/limits.ts';
+import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
+import type { Principal } from '../domain/principal.ts';
+import type { QueueName } from '../domain/queue-attributes.ts';
+import type { ReceiptSeal } from '../domain/receipt-handle.ts';
+import type { Page, PageAsk, Sent, Settled, Settlement, Storage } from '../storage/port.ts';
+import type { Waiters } from './waiters.ts';
+
+/** A message in the hands of a receiver. */
+export type HeldMessage = ReceivedMessage & { readonly receiptHandle: string };
+
+/** What to do with the message that a receipt handle stands for. */
+export type SettlementAsk =
+  | { readonly does: 'delete'; readonly receiptHandle: string }
+  | { readonly does: 'extend'; readonly receiptHandle: string; readonly visibilitySeconds: number }
+  | {
+      readonly does: 'release';
+      readonly receiptHandle: string;
+      readonly delaySeconds?: number | undefined;
+      readonly reason?: string | undefined;
+    }
+  | { readonly does: 'deadLetter'; readonly receiptHandle: string; readonly reason?: string | undefined };
+
+export type SendOptions = {
+  readonly isAtomic?: boolean;
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
+};
+
+export type ReceiveOptions = {
+  /** 1 to 100. */
+  readonly max: number;
+  /** Absent: the queue's `waitSeconds`. */
+  readonly waitSeconds?: number | undefined;
+  /** Absent: the queue's `visibilityTimeoutSeconds`. */
+  readonly visibilitySeconds?: number | undefined;
+  readonly attemptId?: string | undefined;
+  /** Aborted when the client has gone: nothing is received for it any more. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type Messages = {
+  /** One outcome per draft. @throws queueNotFound, idempotencyKeyReused, storageFull, overloaded */
+  readonly send: (
+    principal: Principal,
+    queue: QueueName,
+    drafts: readonly Draft[],
+    options?: SendOptions,
+  ) => Promise<readonly (Sent | FaultData)[]>;
+  /** Up to `max` messages, waiting for the first; empty when the wait ends without one.
+   *  @throws queueNotFound, tooManyInFlight, tooManyWaiters, attemptIdReused */
+  readonly receive: (
+    principal: Principal,
+    queue: QueueName,
+    options: ReceiveOptions,
+  ) => Promise<readonly HeldMessage[]>;
+  /** One outcome per ask; a handle that is not this data's own fails with receiptInvalid. @throws queueNotFound */
+  readonly settle: (
+    principal: Principal,
+    queue: QueueName,
+    asks: readonly SettlementAsk[],
+  ) => Promise<readonly (Settled | FaultData)[]>;
+  /** @throws queueNotFound */
+  readonly peek: (
+    principal: Principal,
+    queue: QueueName,
+    ask: { state: MessageState | 'all' } & PageAsk,
+  ) => Promise<Page<Message>>;
+  /** @throws queueNotFound, messageNotFound */
+  readonly get: (principal: Principal, queue: QueueName, messageId: string) => Promise<Message>;
+  /** @throws queueNotFound, messageNotFound */
+  readonly remove: (principal: Principal, queue: QueueName, messageId: string) => Promise<void>;
+};
+
+type Deps = {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly waiters: Waiters;
+  readonly seal: ReceiptSeal;
+};
+
+export function createMessages({ storage, clock, waiters, seal }: Deps): Messages {
+  const ref = (principal: Principal, name: QueueName) => ({ account: principal.account, name });
+
+  const receiveOnce = (principal: Principal, queue: QueueName, options: ReceiveOptions) =>
+    storage.receive({
+      queue: ref(principal, queue),
+      limit: options.max,
+      bytesMax: limits.receiveBytesMax,
+      visibilitySeconds: options.visibilitySeconds,
+      attemptId: options.attemptId,
+      now: clock.now(),
+    });
+
+  const held = (message: ReceivedMessage): HeldMessage => ({ ...message, receiptHandle: seal.seal(message.receipt) });
+
+  return {
+    send(principal, queue, drafts, options = {}) {
+      const now = clock.now();
+      const { isAtomic = false, idempotency } = options;
+      return storage.send({ queue: ref(principal, queue), drafts, isAtomic, idempotency, now });
+    },
+
+    async receive(principal, queue, options) {
+      const first = await receiveOnce(principal, queue, options);
+      if (first.messages.length > 0) {
+        if (first.nextVisibleAt !== null) waiters.ring({ queueId: first.queueId, at: first.nextVisibleAt, count: 1 });
+        return first.messages.map(held);
+      }
+      const waitSeconds = options.waitSeconds ?? first.waitSeconds;
+      if (waitSeconds === 0) return [];
+      return wait(principal, queue, options, first.queueId, waitSeconds);
+    },
+
+    async settle(principal, queue, asks) {
+      const opened = asks.map(({ receiptHandle }) => seal.open(receiptHandle));
+      const settlements = asks.flatMap((ask, i): Settlement[] => {
+        const receipt = opened[i];
+        return receipt === undefined || isFault(receipt) ? [] : [settlementOf(ask, receipt)];
+      });
+      const settled = await storage.settle({ queue: ref(principal, queue), settlements, now: clock.now() });
+      let next = 0;
+      return opened.map((receipt) => (isFault(receipt) ? receipt : orMissing(settled[next++])));
+    },
+
+    peek: (principal, queue, ask) => storage.peek({ queue: ref(principal, queue), now: clock.now(), ...ask }),
+
+    async get(principal, queue, messageId) {
+      const message = await storage.findMessage({ queue: ref(principal, queue), messageId, now: clock.now() });
+      if (message === null) throw Fault.of('messageNotFound', { messageId, queue });
+      return message;
+    },
+
+    remove: (principal, queue, messageId) =>
+      storage.removeMessage({ queue: ref(principal, queue), messageId, now: clock.now() }),
+  };
+
+  /**
+   * Waits for a message without asking again and again: the waiter stands in line before it looks once more, so a
+   * message that comes between the look and the wait rings it.
+   */
+  async function wait(
+    principal: Principal,
+    queue: QueueName,
+    options: ReceiveOptions,
+    queueId: number,
+    waitSeconds: number,
+  ): Promise<readonly HeldMessage[]> {
+    const deadline = secondsAfter(clock.now(), waitSeconds);
+    const waiter = waiters.join(queueId, options.signal);
+    try {
+      while (true) {
+        if (options.signal?.aborted === true) return [];
+        const answer = await receiveOnce(principal, queue, options);
+        if (answer.nextVisibleAt !== null) waiters.ring({ queueId, at: answer.nextVisibleAt, count: 1 });
+        if (answer.messages.length > 0) return answer.messages.map(held);
+        if ((await waiter.rung(deadline)) === 'over') return [];
+      }
+    } finally {
+      waiter.leave();
+    }
+  }
+}
+
+/** The settlement of one handle or its fault thrown. @throws receiptInvalid and the faults of Storage.settle */
+export const settleOne = async (outcomes: Promise<readonly (Settled | FaultData)[]>): Promise<Settled> =>
+  orThrow(orMissing((await outcomes)[0]));
+
+function settlementOf(ask: SettlementAsk, receipt: Receipt): Settlement {
+  const { receiptHandle: _sealed, ...what } = ask;
+  return { ...what, receipt };
+}
+
+function orMissing<T>(outcome: T | undefined): T {
+  if (outcome === undefined) throw new Error('The engine answered fewer outcomes than it was asked for.');
+  return outcome;
+}

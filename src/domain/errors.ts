@@ -1,0 +1,103 @@
+/**
+ * The catalogue of what can go wrong in a queue service's own terms, and the one error class that carries it.
+ *
+ * A code says what happened, its facts say with which values. How that looks on a wire (status, sentence, hint) is
+ * each edge's own table, which does not compile while a code is missing. Anything thrown that is not a Fault is a bug.
+ */
+
+/** Code → the facts that come with it. Facts never hold bodies, receipt handles or keys. */
+export type FaultFacts = {
+  // The request itself
+  invalidArgument: { readonly name: string; readonly problem: string };
+  malformedBody: { readonly problem: string };
+  unsupportedMediaType: { readonly contentType: string; readonly accepted: string };
+  bodyTooLarge: { readonly bytesMax: number };
+  routeNotFound: { readonly method: string; readonly path: string };
+  methodNotAllowed: { readonly method: string; readonly path: string; readonly allowed: string };
+  requestTimeout: Record<never, never>;
+  forbiddenHost: { readonly host: string };
+  // Queues
+  queueNotFound: { readonly queue: string; readonly similar?: string };
+  queueExists: { readonly queue: string; readonly differing: readonly string[] };
+  queueChanged: { readonly queue: string; readonly version: number };
+  queueFull: { readonly queue: string; readonly limit: 'maxMessages' | 'maxBytes'; readonly value: number };
+  tooManyQueues: { readonly countMax: number };
+  settingNotForKind: { readonly setting: string; readonly kind: string };
+  settingInvalid: { readonly setting: string; readonly problem: string };
+  deadLetterQueueInvalid: { readonly queue: string; readonly problem: string };
+  deadLetterQueueMissing: { readonly queue: string };
+  // Messages
+  emptyBody: Record<never, never>;
+  messageTooLarge: { readonly bytes: number; readonly bytesMax: number };
+  messageNotFound: { readonly messageId: string; readonly queue: string };
+  messageInFlight: { readonly messageId: string };
+  delayTooLong: { readonly delaySeconds: number; readonly delaySecondsMax: number };
+  delayNotAllowed: Record<never, never>;
+  groupRequired: { readonly queue: string };
+  deduplicationIdRequired: { readonly queue: string };
+  deduplicationIdNotAllowed: { readonly queue: string };
+  batchAborted: Record<never, never>;
+  idempotencyKeyReused: Record<never, never>;
+  attemptIdReused: Record<never, never>;
+  tooManyInFlight: { readonly queue: string; readonly countMax: number };
+  tooManyWaiters: { readonly countMax: number };
+  // Receipts
+  receiptInvalid: Record<never, never>;
+  receiptForeign: { readonly queue: string };
+  receiptExpired: Record<never, never>;
+  visibilityTooLong: { readonly secondsMax: number };
+  // Redrive
+  redriveSourceUnknown: { readonly queue: string; readonly messageId: string };
+  redriveRunning: { readonly queue: string; readonly task: string };
+  redriveInvalid: { readonly problem: string };
+  taskNotFound: { readonly task: string };
+  taskNotActive: { readonly task: string; readonly status: string };
+  // The machine
+  overloaded: Record<never, never>;
+  storageFull: Record<never, never>;
+  storageFailed: Record<never, never>;
+  shuttingDown: Record<never, never>;
+};
+
+export type FaultCode = keyof FaultFacts;
+
+/** A fault as plain data: what crosses threads, and what a batch returns for an entry that failed. */
+export type FaultData = {
+  readonly [C in FaultCode]: { readonly fault: C; readonly facts: FaultFacts[C] };
+}[FaultCode];
+
+/** Builds fault data; the facts must be those of the code. */
+export function fault<C extends FaultCode>(code: C, facts: FaultFacts[C]): Extract<FaultData, { fault: C }> {
+  return { fault: code, facts } as Extract<FaultData, { fault: C }>;
+}
+
+/** Tells a failed entry of a batch from a good one. */
+export function isFault<T extends object>(outcome: T | FaultData): outcome is FaultData {
+  return 'fault' in outcome;
+}
+
+/** A fault as an error: for what the caller cannot go on from. */
+export class Fault extends Error {
+  override readonly name = 'Fault';
+  readonly data: FaultData;
+
+  constructor(data: FaultData, options?: ErrorOptions) {
+    super(data.fault, options);
+    this.data = data;
+  }
+
+  static of<C extends FaultCode>(code: C, facts: FaultFacts[C], options?: ErrorOptions): Fault {
+    return new Fault(fault(code, facts), options);
+  }
+}
+
+/** The outcome itself, or its fault thrown: the single form of a batch of one. @throws Fault */
+export function orThrow<T extends object>(outcome: T | FaultData): T {
+  if (isFault(outcome)) throw new Fault(outcome);
+  return outcome;
+}
+
+/** Marks a branch that the types say cannot be reached. */
+export function assertNever(value: never): never {
+  throw new Error(`Unexpected value ${JSON.stringify(value)}.`);
+}

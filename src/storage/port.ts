@@ -1,0 +1,199 @@
+/**
+ * The promise of a storage engine: every operation of the queue service, each one atomic and durable when its promise
+ * resolves, over plain data alone. No closure, statement or live object crosses, so an engine can live on another
+ * thread or another machine.
+ *
+ * Every operation that looks at time takes `now`. Every operation on messages takes a list and answers one outcome per
+ * entry, in order: a fault of one entry does not touch the others unless `atomic` says so. A fault means "no effect";
+ * a promise that rejects with anything but a Fault, or with storageFailed, means "unknown".
+ */
+import type { FaultData } from '../domain/errors.ts';
+import type { Instant } from '../domain/instant.ts';
+import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
+import type { GroupView, Queue, QueueRef, QueueStats } from '../domain/queue.ts';
+import type { QueueKind, QueueSettingsPatch } from '../domain/queue-attributes.ts';
+import type { RedrivePlan, RedriveTask } from '../domain/redrive.ts';
+
+export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null };
+export type PageAsk = { readonly cursor?: string | undefined; readonly limit: number };
+
+export type Sent = {
+  readonly messageId: string;
+  /** FIFO queues only. */
+  readonly sequence: number | null;
+  /** True when a deduplication id or idempotency key named an earlier message, which is the one told. */
+  readonly isDuplicate: boolean;
+};
+
+export type SendAsk = {
+  readonly queue: QueueRef;
+  readonly drafts: readonly Draft[];
+  /** All or nothing: when one draft is refused, the others get batchAborted. */
+  readonly isAtomic: boolean;
+  /** Sends with the same key within 24 hours store once; another fingerprint under the key is refused. */
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
+  readonly now: Instant;
+};
+
+export type ReceiveAsk = {
+  readonly queue: QueueRef;
+  /** 1 to limits.receiveMessagesMax. */
+  readonly limit: number;
+  /** Sum of body bytes to stop at; at least one message is handed out. */
+  readonly bytesMax: number;
+  /** Absent: the queue's setting. */
+  readonly visibilitySeconds?: number | undefined;
+  /** FIFO: the same id within 300 s answers the same messages with the same receipts. */
+  readonly attemptId?: string | undefined;
+  readonly now: Instant;
+};
+
+export type ReceiveAnswer = {
+  readonly messages: readonly ReceivedMessage[];
+  readonly queueId: number;
+  /** The queue's own `waitSeconds`. */
+  readonly waitSeconds: number;
+  /** When the next message becomes visible if nothing else happens; `now` or earlier: more can be had at once. */
+  readonly nextVisibleAt: Instant | null;
+};
+
+/** One thing to do with a held message. */
+export type Settlement =
+  | { readonly does: 'delete'; readonly receipt: Receipt }
+  | { readonly does: 'extend'; readonly receipt: Receipt; readonly visibilitySeconds: number }
+  | {
+      readonly does: 'release';
+      readonly receipt: Receipt;
+      /** Absent: the queue's back-off. */
+      readonly delaySeconds?: number | undefined;
+      readonly reason?: string | undefined;
+    }
+  | { readonly does: 'deadLetter'; readonly receipt: Receipt; readonly reason?: string | undefined };
+
+/** When the message can be received again; null when it cannot, because it is gone. */
+export type Settled = { readonly visibleAt: Instant | null; readonly messageId: string | null };
+
+/** A queue in which messages became, or will become, receivable. */
+export type ReadyNotice = {
+  readonly queueId: number;
+  /** The earliest instant at which one can be received. */
+  readonly at: Instant;
+  /** How many at most. */
+  readonly count: number;
+};
+
+export type UpkeepAnswer = {
+  /** When there is something to do again; null: nothing that is known now. */
+  readonly nextAt: Instant | null;
+  /** Messages expired in this slice. */
+  readonly expiredCount: number;
+};
+
+/** Figures of the engine itself, for metrics and readiness. */
+export type StorageHealth = {
+  readonly canWrite: boolean;
+  /** Out of space: sends are refused, receives and deletes go on. */
+  readonly isFull: boolean;
+  readonly pendingRequestCount: number;
+  readonly pendingBytes: number;
+  readonly walBytes: number;
+  readonly dataBytes: number;
+  /** Milliseconds since the writer last answered while work is waiting for it; 0 when none waits. */
+  readonly stalledMs: number;
+};
+
+/** Told of every commit. */
+export type CommitNotice = { readonly requestCount: number; readonly seconds: number };
+
+export interface Storage {
+  readonly name: string;
+  /** 32 random bytes, made with the data, that seal receipt handles. */
+  readonly sealSecret: Uint8Array;
+  /** The latest instant that was ever stored: time must not start before it. */
+  readonly highWaterAt: Instant;
+
+  /** Creates the queue, or confirms that an existing one has the named settings.
+   *  @throws queueExists (names the differing settings), settingInvalid, settingNotForKind, deadLetterQueueInvalid, tooManyQueues */
+  putQueue(ask: {
+    queue: QueueRef;
+    kind: QueueKind;
+    settings: QueueSettingsPatch;
+    now: Instant;
+  }): Promise<{ queue: Queue; isNew: boolean }>;
+  /** Changes the named settings. @throws queueNotFound, queueChanged when `ifVersion` is not the present one, and as putQueue */
+  updateQueue(ask: {
+    queue: QueueRef;
+    settings: QueueSettingsPatch;
+    ifVersion?: number | undefined;
+    now: Instant;
+  }): Promise<Queue>;
+  /** Removes the queue and all in it. @throws queueNotFound */
+  deleteQueue(ask: { queue: QueueRef; now: Instant }): Promise<void>;
+  /** Removes all messages and forgets deduplication ids. @throws queueNotFound */
+  purgeQueue(ask: { queue: QueueRef; now: Instant }): Promise<{ purgedCount: number }>;
+  findQueue(queue: QueueRef): Promise<Queue | null>;
+  /** By name. */
+  listQueues(ask: { account: string; prefix: string } & PageAsk): Promise<Page<Queue>>;
+  /** The stats of each queue, in order; null for one that is gone. */
+  queueStats(ask: { queueIds: readonly number[]; now: Instant }): Promise<readonly (QueueStats | null)[]>;
+  /** FIFO: message groups by group id. @throws queueNotFound */
+  listGroups(ask: { queue: QueueRef; now: Instant } & PageAsk): Promise<Page<GroupView>>;
+  /** Queues whose dead-letter queue this is, by name. @throws queueNotFound */
+  listDeadLetterSources(ask: { queue: QueueRef } & PageAsk): Promise<Page<Queue>>;
+
+  /** @throws queueNotFound, idempotencyKeyReused, queueFull, storageFull, overloaded */
+  send(ask: SendAsk): Promise<readonly (Sent | FaultData)[]>;
+  /** Hands out up to `limit` messages, counts the receive and hides each. A message received too often moves to the
+   *  dead-letter queue here, an expired one is removed, a damaged one set aside. Order on standard queues: the longest
+   *  visible first. @throws queueNotFound, tooManyInFlight, attemptIdReused */
+  receive(ask: ReceiveAsk): Promise<ReceiveAnswer>;
+  /** One outcome per settlement: receiptForeign, receiptExpired, visibilityTooLong, deadLetterQueueMissing, messageNotFound.
+   *  Deleting what is gone already is a success. @throws queueNotFound */
+  settle(ask: {
+    queue: QueueRef;
+    settlements: readonly Settlement[];
+    now: Instant;
+  }): Promise<readonly (Settled | FaultData)[]>;
+  /** Oldest first; changes nothing. @throws queueNotFound */
+  peek(ask: { queue: QueueRef; state: MessageState | 'all'; now: Instant } & PageAsk): Promise<Page<Message>>;
+  findMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<Message | null>;
+  /** An operator removes one message, held or not. @throws queueNotFound, messageNotFound */
+  removeMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<void>;
+
+  /** What a redrive would move. @throws as startRedrive */
+  planRedrive(ask: {
+    source: QueueRef;
+    destination: string | null;
+    limit: number | null;
+    now: Instant;
+  }): Promise<RedrivePlan>;
+  /** @throws queueNotFound, redriveInvalid, redriveRunning, idempotencyKeyReused */
+  startRedrive(ask: {
+    taskId: string;
+    source: QueueRef;
+    destination: string | null;
+    ratePerSecond: number | null;
+    limit: number | null;
+    idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
+    now: Instant;
+  }): Promise<{ task: RedriveTask; isNew: boolean }>;
+  findTask(ask: { account: string; taskId: string }): Promise<RedriveTask | null>;
+  /** Newest first. */
+  listTasks(ask: { account: string } & PageAsk): Promise<Page<RedriveTask>>;
+  /** @throws taskNotFound, taskNotActive */
+  cancelTask(ask: { account: string; taskId: string; now: Instant }): Promise<RedriveTask>;
+
+  /** One bounded slice of all duties: expiry, deduplication windows, purged messages, redrive tasks. */
+  upkeep(ask: { now: Instant }): Promise<UpkeepAnswer>;
+
+  /** Told, after the commit, of queues in which something became receivable, and of queues that are gone (count 0). */
+  onReady(listener: (notice: ReadyNotice) => void): void;
+  onCommit(listener: (notice: CommitNotice) => void): void;
+  /** Told once when the engine can no longer be trusted: the process must end. */
+  onFatal(listener: (cause: Error) => void): void;
+  health(): StorageHealth;
+  /** Every broken invariant of the data as a sentence; empty when all hold. Reads everything: for tests and operators. */
+  audit(ask: { now: Instant }): Promise<readonly string[]>;
+  /** Finishes what waits, tidies up, releases the lock. */
+  close(): Promise<void>;
+}
