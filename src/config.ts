@@ -1,0 +1,331 @@
+/**
+ * Settings: one table with a row per setting, walked by whoever reads, checks, prints or documents them.
+ *
+ * A value comes from a command line option, else from the environment, else from the YAML file that SLUICE_CONFIG
+ * names, else from the table. What nobody knows is refused with a suggestion, since a misspelt setting that is
+ * silently ignored is found out too late. All problems are told at once. The file may also declare queues
+ * (`definitions`), which exist before the server listens.
+ */
+import { isIPv4 } from 'node:net';
+import { closest, distance } from 'fastest-levenshtein';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { defaultAccount } from './domain/principal.ts';
+import { kindOfName } from './domain/queue.ts';
+import {
+  QueueKind,
+  QueueName,
+  type QueueSettingsPatch,
+  queueSettings,
+  settingNames,
+} from './domain/queue-attributes.ts';
+
+/** How text from the environment, an option or a quoted YAML value becomes what the schema checks. */
+type Reader = (text: string) => unknown;
+const asText: Reader = (text) => text;
+const asNumber: Reader = (text) => (/^\d{1,16}$/.test(text) ? Number(text) : text);
+const asList: Reader = (text) => text.split(',').map((item) => item.trim());
+
+type SettingRow = {
+  readonly env: `SLUICE_${string}`;
+  readonly schema: z.ZodType;
+  readonly read: Reader;
+  readonly initial: unknown;
+  /** What the value counts; empty where it counts nothing. */
+  readonly unit: string;
+  /** The values that are right, as the end of a sentence. */
+  readonly right: string;
+  /** What it is for, in one sentence. */
+  readonly about: string;
+  /** Never printed. */
+  readonly isSecret: boolean;
+};
+
+const bytesMaxLeast = 16 * 1_048_576;
+
+/** One row per setting; the key is its name in the YAML file. */
+export const settings = {
+  host: {
+    env: 'SLUICE_HOST',
+    schema: z.string().regex(/^[\w.:-]+$/),
+    read: asText,
+    initial: '127.0.0.1',
+    unit: '',
+    right: 'an address or host name of this machine, such as 127.0.0.1 or 0.0.0.0',
+    about: 'Address to listen on.',
+    isSecret: false,
+  },
+  port: {
+    env: 'SLUICE_PORT',
+    schema: z.int().min(0).max(65_535),
+    read: asNumber,
+    initial: 8080,
+    unit: '',
+    right: 'a whole number from 0 (any free port) to 65535',
+    about: 'Port to listen on.',
+    isSecret: false,
+  },
+  dataDir: {
+    env: 'SLUICE_DATA_DIR',
+    schema: z.string().min(1),
+    read: asText,
+    initial: './data',
+    unit: '',
+    right: 'the path of a folder on a local disk',
+    about: 'Folder of the data; made when it is missing.',
+    isSecret: false,
+  },
+  auth: {
+    env: 'SLUICE_AUTH',
+    schema: z.enum(['keys', 'off']),
+    read: asText,
+    initial: 'keys',
+    unit: '',
+    right: 'keys or off',
+    about: '`keys`: without access keys the server is open, and listens on loopback only. `off`: open on any address.',
+    isSecret: false,
+  },
+  account: {
+    env: 'SLUICE_ACCOUNT',
+    schema: z.string().regex(/^\d{12}$/),
+    read: asText,
+    initial: defaultAccount,
+    unit: '',
+    right: '12 digits (in YAML in quotes)',
+    about: 'Account whose queues the server shows; part of SQS queue URLs.',
+    isSecret: false,
+  },
+  allowedHosts: {
+    env: 'SLUICE_ALLOWED_HOSTS',
+    schema: z.array(z.string().regex(/^[A-Za-z0-9.-]+$/)),
+    read: asList,
+    initial: [],
+    unit: '',
+    right: 'host names without port, separated by commas',
+    about: 'Further names for this machine that a request on loopback may carry in its Host header.',
+    isSecret: false,
+  },
+  dataBytesMax: {
+    env: 'SLUICE_DATA_BYTES_MAX',
+    schema: z.union([z.literal(0), z.int().min(bytesMaxLeast)]),
+    read: asNumber,
+    initial: 0,
+    unit: 'bytes',
+    right: `0 (no limit) or a whole number from ${bytesMaxLeast} on`,
+    about: 'Largest database file; sends that would pass it are refused with 507. 0: no limit.',
+    isSecret: false,
+  },
+  shutdownSeconds: {
+    env: 'SLUICE_SHUTDOWN_SECONDS',
+    schema: z.int().min(1).max(600),
+    read: asNumber,
+    initial: 15,
+    unit: 'seconds',
+    right: 'a whole number from 1 to 600',
+    about: 'How long an orderly stop may take before the process ends anyway.',
+    isSecret: false,
+  },
+  logLevel: {
+    env: 'SLUICE_LOG_LEVEL',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    read: asText,
+    initial: 'info',
+    unit: '',
+    right: 'trace, debug, info, warn, error, fatal or silent',
+    about: 'Least level of the log lines written, as JSON, to standard output.',
+    isSecret: false,
+  },
+} as const satisfies Record<string, SettingRow>;
+
+export type Setting = keyof typeof settings;
+export const settingKeys = Object.keys(settings) as readonly Setting[];
+
+/** The path of the YAML file; the one setting that the file itself cannot hold. */
+export const configFileEnv = 'SLUICE_CONFIG';
+
+/** A queue that exists, with these settings, before the server listens. */
+export type QueueDefinition = {
+  readonly name: QueueName;
+  readonly kind: QueueKind;
+  /** Those that the file names. */
+  readonly settings: QueueSettingsPatch;
+};
+
+type Values = { readonly [S in Setting]: z.infer<(typeof settings)[S]['schema']> };
+export type Config = Values & { readonly queueDefinitions: readonly QueueDefinition[] };
+
+/** Where a value came from. */
+export type Source = 'option' | 'environment' | 'file' | 'default';
+export type LoadedConfig = { readonly config: Config; readonly sources: Readonly<Record<Setting, Source>> };
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+/** Command line options by the name of the setting, as text. */
+export type Options = { readonly [S in Setting | 'config']?: string | undefined };
+
+/** What is wrong with the settings: one line per problem, each with the setting, the value and what would be right. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads all settings.
+ * @param readFile returns the text of a file or throws
+ * @throws ConfigError
+ */
+export function loadConfig(env: Environment, readFile: (path: string) => string, options: Options = {}): LoadedConfig {
+  const problems: string[] = unknownVariables(env);
+  const filePath = options.config ?? present(env[configFileEnv]);
+  const file = filePath === undefined ? {} : readDocument(filePath, readFile, problems);
+  const found = settingKeys.map((key) => [key, find(key, options, env, file, filePath ?? '')] as const);
+  const values = Object.fromEntries(found.map(([key, given]) => [key, check(key, given, problems)])) as Values;
+  const queueDefinitions = readDefinitions(file.definitions, filePath ?? '', problems);
+  if (problems.length === 0) problems.push(...openToOthers(values));
+  if (problems.length > 0) throw new ConfigError(problems.join('\n'));
+  const sources = Object.fromEntries(found.map(([key, { source }]) => [key, source])) as LoadedConfig['sources'];
+  return { config: { ...values, queueDefinitions }, sources };
+}
+
+/** The environment of this process. */
+export const processEnvironment = (): Environment => process.env;
+
+/** The value of a setting as it may be printed. */
+export const shown = (row: Pick<SettingRow, 'isSecret'>, value: unknown): unknown =>
+  row.isSecret && value !== '' ? '***' : value;
+
+/** Whether only programs on this machine can reach a server that listens there. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+
+type Given = { readonly source: Source; readonly label: string; readonly value: unknown };
+
+function find(key: Setting, options: Options, env: Environment, file: YamlFile, filePath: string): Given {
+  const row = settings[key];
+  const option = options[key];
+  if (option !== undefined) return { source: 'option', label: `--${kebab(key)}`, value: option };
+  const variable = present(env[row.env]);
+  if (variable !== undefined && !isServiceLink(row.env, variable)) {
+    return { source: 'environment', label: row.env, value: variable };
+  }
+  if (file[key] !== undefined) return { source: 'file', label: `${key} in ${filePath}`, value: file[key] };
+  return { source: 'default', label: key, value: row.initial };
+}
+
+function check(key: Setting, { label, value }: Given, problems: string[]): unknown {
+  const row: SettingRow = settings[key];
+  const parsed = row.schema.safeParse(typeof value === 'string' ? row.read(value) : value);
+  if (parsed.success) return parsed.data;
+  problems.push(`${label} is ${JSON.stringify(shown(row, value))}; right would be ${row.right}.`);
+  return row.initial;
+}
+
+/** Nobody else may reach a server without access keys, unless its operator says so. */
+function openToOthers({ host, auth }: Values): readonly string[] {
+  if (auth === 'off' || isLoopback(host)) return [];
+  return [
+    `SLUICE_HOST is ${JSON.stringify(host)}, which others can reach, and there are no access keys; ` +
+      'right would be 127.0.0.1, or SLUICE_AUTH=off to let everybody in who reaches the port.',
+  ];
+}
+
+/** An empty variable is one that is not set: compose files and unit files pass such. */
+const present = (text: string | undefined): string | undefined => (text === '' ? undefined : text);
+
+function unknownVariables(env: Environment): string[] {
+  const known = [...settingKeys.map((key): string => settings[key].env), configFileEnv];
+  return Object.entries(env)
+    .filter(([name, value]) => name.startsWith('SLUICE_') && !known.includes(name) && !isServiceLink(name, value ?? ''))
+    .map(([name]) => `${name} is not a setting${didYouMean(name, known)}.`);
+}
+
+const serviceVariable =
+  /^SLUICE_(?:\w+_)?SERVICE_(?:HOST|PORT)(?:_\w+)?$|^SLUICE_(?:\w+_)?PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?$/;
+
+/**
+ * Whether Kubernetes set this variable, which it does in every pod for a Service named `sluice` or `sluice-…`.
+ * @see https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+ */
+const isServiceLink = (name: string, value: string): boolean =>
+  serviceVariable.test(name) || (name.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(value));
+
+const misspellingsMax = 4;
+
+function didYouMean(word: string, known: readonly string[]): string {
+  const near = closest(word, known);
+  return distance(word, near) <= misspellingsMax ? `; did you mean ${near}?` : `; there are ${known.join(', ')}`;
+}
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+type YamlFile = Readonly<Record<string, unknown>>;
+
+/** The top level of the file; its unknown keys are problems. */
+function readDocument(path: string, readFile: (path: string) => string, problems: string[]): YamlFile {
+  const text = readText(path, readFile);
+  const document = parseDocument(text);
+  const [error] = document.errors;
+  if (error !== undefined) throw new ConfigError(`${path} is not YAML: ${error.message.trimEnd()}`);
+  const top = z.record(z.string(), z.unknown()).nullable().safeParse(document.toJS());
+  if (!top.success)
+    throw new ConfigError(`${path} is not a list of settings; right would be lines such as "port: 8080".`);
+  const known = [...settingKeys, 'definitions'];
+  for (const key of Object.keys(top.data ?? {})) {
+    if (!known.includes(key)) problems.push(`${key} in ${path} is not a setting${didYouMean(key, known)}.`);
+  }
+  return top.data ?? {};
+}
+
+function readText(path: string, readFile: (path: string) => string): string {
+  try {
+    return readFile(path);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(`${configFileEnv} is ${JSON.stringify(path)}, which cannot be read: ${why}.`, { cause });
+  }
+}
+
+/** The body of `PUT /v1/queues/{queue}`; an empty YAML value is a queue with the initial settings. */
+const QueueSettingsSchema = z.strictObject({
+  type: QueueKind.optional(),
+  ...(Object.fromEntries(settingNames.map((name) => [name, queueSettings[name].schema.optional()])) as {
+    [S in keyof typeof queueSettings]: z.ZodOptional<(typeof queueSettings)[S]['schema']>;
+  }),
+});
+const Definitions = z.strictObject({
+  queues: z
+    .record(
+      QueueName,
+      z.preprocess((value) => value ?? {}, QueueSettingsSchema),
+    )
+    .nullish(),
+});
+
+function readDefinitions(given: unknown, path: string, problems: string[]): readonly QueueDefinition[] {
+  const parsed = Definitions.nullish().safeParse(given);
+  if (!parsed.success) {
+    problems.push(...parsed.error.issues.map((issue) => definitionProblem(issue, path)));
+    return [];
+  }
+  return Object.entries(parsed.data?.queues ?? {}).map(([key, { type, ...rest }]) => {
+    const name = QueueName.parse(key);
+    const kind = kindOfName(name);
+    if (type !== undefined && type !== kind) {
+      problems.push(
+        `definitions.queues.${name}.type in ${path} is "${type}"; right would be "${kind}", ` +
+          'since the names of FIFO queues, and only those, end in ".fifo".',
+      );
+    }
+    return { name, kind, settings: rest };
+  });
+}
+
+function definitionProblem(issue: z.core.$ZodIssue, path: string): string {
+  const where = ['definitions', ...issue.path].join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const known = issue.path.length === 0 ? ['queues'] : ['type', ...settingNames];
+    const words = issue.keys.map((key) => `${where}.${key} in ${path} is not a setting${didYouMean(key, known)}.`);
+    return words.join('\n');
+  }
+  if (issue.code === 'invalid_key')
+    return `${where} in ${path} is wrong: ${issue.issues[0]?.message ?? issue.message}.`;
+  return `${where} in ${path} is wrong: ${issue.message}.`;
+}
