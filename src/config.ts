@@ -234,7 +234,7 @@ function unknownVariables(env: Environment): string[] {
   const known = [...settingKeys.map((key): string => settings[key].env), configFileEnv];
   return Object.entries(env)
     .filter(([name, value]) => name.startsWith('SLUICE_') && !known.includes(name) && !isServiceLink(name, value ?? ''))
-    .map(([name]) => `${name} is not a setting${didYouMean(name, known)}.`);
+    .map(([name]) => `${name} is not a setting${didYouMean(name, known)}`);
 }
 
 const serviceVariable =
@@ -249,9 +249,10 @@ const isServiceLink = (name: string, value: string): boolean =>
 
 const misspellingsMax = 4;
 
+/** The end of a sentence about a word that nobody knows. */
 function didYouMean(word: string, known: readonly string[]): string {
   const near = closest(word, known);
-  return distance(word, near) <= misspellingsMax ? `; did you mean ${near}?` : `; there are ${known.join(', ')}`;
+  return distance(word, near) <= misspellingsMax ? `; did you mean ${near}?` : `; there are ${known.join(', ')}.`;
 }
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -269,7 +270,7 @@ function readDocument(path: string, readFile: (path: string) => string, problems
     throw new ConfigError(`${path} is not a list of settings; right would be lines such as "port: 8080".`);
   const known = [...settingKeys, 'definitions'];
   for (const key of Object.keys(top.data ?? {})) {
-    if (!known.includes(key)) problems.push(`${key} in ${path} is not a setting${didYouMean(key, known)}.`);
+    if (!known.includes(key)) problems.push(`${key} in ${path} is not a setting${didYouMean(key, known)}`);
   }
   return top.data ?? {};
 }
@@ -322,7 +323,7 @@ function definitionProblem(issue: z.core.$ZodIssue, path: string): string {
   const where = ['definitions', ...issue.path].join('.');
   if (issue.code === 'unrecognized_keys') {
     const known = issue.path.length === 0 ? ['queues'] : ['type', ...settingNames];
-    const words = issue.keys.map((key) => `${where}.${key} in ${path} is not a setting${didYouMean(key, known)}.`);
+    const words = issue.keys.map((key) => `${where}.${key} in ${path} is not a setting${didYouMean(key, known)}`);
     return words.join('\n');
   }
   if (issue.code === 'invalid_key')

@@ -1,0 +1,29 @@
+/** What a command gets from the program that runs it, and the options that several commands share. */
+import type { Command } from 'commander';
+import type { Environment, Options } from '../config.ts';
+
+export type Io = {
+  readonly env: Environment;
+  /** Writes a line of the answer. */
+  readonly print: (line: string) => void;
+  readonly readFile: (path: string) => string;
+};
+
+/** Builds one command; the table of them is in index.ts. */
+export type CommandBuilder = (io: Io) => Command;
+
+/** Why a command failed, as one sentence for its user. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+}
+
+/** Adds the options that name settings; their values go before environment and file. */
+export const withSettingOptions = (command: Command): Command =>
+  command
+    .option('--host <host>', 'address to listen on')
+    .option('--port <port>', 'port to listen on')
+    .option('--data-dir <path>', 'folder of the data')
+    .option('--config <path>', 'YAML file with settings and definitions');
+
+/** The setting options that the user gave. */
+export const givenSettings = ({ host, port, dataDir, config }: Options): Options => ({ host, port, dataDir, config });

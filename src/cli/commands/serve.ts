@@ -1,0 +1,32 @@
+/** `sluice serve`: the service itself; the one command that does not speak to a server but is one. */
+import { Command } from 'commander';
+import { destination, pino, stdTimeFunctions } from 'pino';
+import { type Config, loadConfig, type Options } from '../../config.ts';
+import { serve } from '../../main.ts';
+import { StartupError } from '../../storage/startup-error.ts';
+import { givenSettings, type Io, withSettingOptions } from '../command.ts';
+
+export const serveCommand = (io: Io): Command =>
+  withSettingOptions(new Command('serve'))
+    .description('serve queues until SIGTERM or SIGINT')
+    .option('--accept-data-loss', 'start although acknowledged commits are missing from the data')
+    .action(async (options: Options & { acceptDataLoss?: boolean }) => {
+      expectNode(process.versions.node);
+      const { config } = loadConfig(io.env, io.readFile, givenSettings(options));
+      await serve(config, openLog(config), { acceptDataLoss: options.acceptDataLoss === true });
+    });
+
+/** The first release whose binary interface the SQLite driver speaks; on older ones it crashes without a word. */
+const nodeMajorLeast = 22;
+
+function expectNode(version: string): void {
+  if (Number.parseInt(version, 10) >= nodeMajorLeast) return;
+  throw new StartupError(`Node.js is ${version}; right would be ${nodeMajorLeast} or later.`);
+}
+
+/** JSON lines on standard output. Written at once, so that the last line before the end of the process is not lost. */
+const openLog = ({ logLevel }: Config) =>
+  pino(
+    { level: logLevel, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
+    destination({ fd: 1, sync: true }),
+  );
