@@ -210,16 +210,9 @@ export const messageChecksum = (parts: {
   contentType: string;
   attributes: string;
   groupId: string;
-  deduplicationId: string;
   body: Uint8Array;
 }): number =>
-  crc32(
-    parts.body,
-    crc32(
-      `${parts.contentType}\0${parts.attributes}\0${parts.groupId}\0${parts.deduplicationId}`,
-      crc32(parts.messageId),
-    ),
-  );
+  crc32(parts.body, crc32(`${parts.contentType}\0${parts.attributes}\0${parts.groupId}`, crc32(parts.messageId)));
 
 /** The history after one more failure. */
 export const withFailure = (history: MessageHistory, failure: Failure): MessageHistory => ({

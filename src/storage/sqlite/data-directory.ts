@@ -1,0 +1,180 @@
+/**
+ * The data directory: who may use it, and the files beside the database.
+ *
+ * No `fs` call ever opens the database, its -wal or its -shm: closing such a descriptor drops SQLite's POSIX locks in
+ * the whole process. What stands here touches other files only, or asks the file system without opening.
+ *
+ *     sluice.db (-wal, -shm)   the data
+ *     lock.db                  held exclusively by the running server; the kernel lets go of it at a crash
+ *     horizon                  the number of the newest acknowledged commit
+ *     reserve                  space given back when the disk is full, so that deletes still find room
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { crc32 } from 'node:zlib';
+import Database from 'better-sqlite3';
+import { StartupError } from '../startup-error.ts';
+
+/** Creates the directory if need be, private to its owner, and makes its name durable. */
+export function prepareDirectory(directory: string): string {
+  const path = resolve(directory);
+  try {
+    const made = mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (made !== undefined) syncDirectory(dirname(made));
+  } catch (error) {
+    throw new StartupError(`The data directory ${path} cannot be created: ${messageOf(error)}`, { cause: error });
+  }
+  return path;
+}
+
+export const databasePath = (directory: string): string => join(directory, 'sluice.db');
+
+/** Holds the directory for this process until the returned function is called. @throws StartupError when another has it */
+export function lockDirectory(directory: string): () => void {
+  let db: Database.Database | undefined;
+  try {
+    db = new Database(join(directory, 'lock.db'), { timeout: 0 });
+    db.pragma('locking_mode = EXCLUSIVE');
+    db.exec(
+      'begin exclusive; create table if not exists lock (id integer primary key) strict; commit; begin exclusive',
+    );
+  } catch (error) {
+    db?.close();
+    if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) {
+      throw new StartupError(
+        `Another Sluice server is running on the data directory ${directory}. Stop it first, or give this one another directory (SLUICE_DATA_DIR).`,
+      );
+    }
+    throw new StartupError(`The data directory ${directory} cannot be used: ${messageOf(error)}`, { cause: error });
+  }
+  const held = db;
+  return () => held.close();
+}
+
+const horizonBytes = 32;
+
+/**
+ * The commit horizon: written after each commit and before its answers, never synced on its own. After a power cut it
+ * may lag behind the database, but it can never be ahead of it unless acknowledged commits are missing: a deleted or
+ * damaged -wal file, an old copy put back, a disk that lied.
+ */
+export type Horizon = {
+  readonly write: (commitNumber: number) => void;
+  readonly sync: () => void;
+  readonly close: () => void;
+};
+
+/** The horizon on disk; undefined when there is none or it is damaged (then it proves nothing). */
+export function readHorizon(directory: string): { readonly epoch: Buffer; readonly commitNumber: number } | undefined {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(join(directory, 'horizon'));
+  } catch {
+    return undefined;
+  }
+  if (bytes.length !== horizonBytes || bytes.readUInt32BE(28) !== crc32(bytes.subarray(0, 28))) return undefined;
+  return { epoch: bytes.subarray(0, 16), commitNumber: Number(bytes.readBigUInt64BE(16)) };
+}
+
+export function openHorizon(directory: string, epoch: Uint8Array): Horizon {
+  const file = openSync(join(directory, 'horizon'), 'a+', 0o600);
+  closeSync(file);
+  const fd = openSync(join(directory, 'horizon'), 'r+');
+  const bytes = Buffer.alloc(horizonBytes);
+  bytes.set(epoch, 0);
+  return {
+    write(commitNumber) {
+      bytes.writeBigUInt64BE(BigInt(commitNumber), 16);
+      bytes.writeUInt32BE(crc32(bytes.subarray(0, 28)), 28);
+      writeSync(fd, bytes, 0, horizonBytes, 0);
+    },
+    sync: () => fdatasyncSync(fd),
+    close: () => closeSync(fd),
+  };
+}
+
+const reserveBytes = 16 * 1_048_576;
+
+/** Space kept aside: given up when the disk is full, taken back when there is room again. */
+export type Reserve = {
+  /** Gives the space back to the file system. */
+  readonly release: () => void;
+  /** Takes it again if the disk has room for twice as much. @returns whether it is held now */
+  readonly restore: () => boolean;
+};
+
+export function openReserve(directory: string): Reserve {
+  const path = join(directory, 'reserve');
+  const isHeld = () => {
+    try {
+      return statSync(path).size === reserveBytes;
+    } catch {
+      return false;
+    }
+  };
+  return {
+    release: () => rmSync(path, { force: true }),
+    restore() {
+      if (isHeld()) return true;
+      if (freeBytes(directory) < 2 * reserveBytes) return false;
+      // Random bytes, so that no file system stores them as a hole or squeezes them.
+      const fd = openSync(path, 'w', 0o600);
+      try {
+        writeSync(fd, randomBytes(reserveBytes));
+        fsyncSync(fd);
+      } catch {
+        rmSync(path, { force: true });
+        return false;
+      } finally {
+        closeSync(fd);
+      }
+      return true;
+    },
+  };
+}
+
+/** Bytes of the write-ahead log: a stat opens nothing. */
+export function walBytes(directory: string): number {
+  try {
+    return statSync(`${databasePath(directory)}-wal`).size;
+  } catch {
+    return 0;
+  }
+}
+
+export const freeBytes = (directory: string): number => {
+  const { bavail, bsize } = statfsSync(directory);
+  return bavail * bsize;
+};
+
+/** File systems whose locks or syncs cannot be trusted. @see https://www.sqlite.org/useovernet.html */
+const networkFileSystems = new Map([
+  [0x6969, 'NFS'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB2'],
+  [0x01021997, '9p'],
+]);
+
+/** The name of the network file system that the directory lies on, if it does. */
+export const networkFileSystem = (directory: string): string | undefined =>
+  networkFileSystems.get(statfsSync(directory).type);
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  fsyncSync(fd);
+  closeSync(fd);
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

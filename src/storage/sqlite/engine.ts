@@ -1,0 +1,124 @@
+/** The SQLite engine: one writer that commits in groups, and reads beside it. */
+import type { Logger } from 'pino';
+import type { Instant } from '../../domain/instant.ts';
+import type { Draft } from '../../domain/message.ts';
+import type { Ids } from '../../ids.ts';
+import type { CommitNotice, ReadyNotice, Storage } from '../port.ts';
+import { audit } from './audit.ts';
+import { databasePath, networkFileSystem, walBytes } from './data-directory.ts';
+import { type Db, openReader } from './database.ts';
+import { createReads } from './reads.ts';
+import { usedBytes } from './store.ts';
+import { type Executor, executeHere, executeInThread, Writer } from './writer.ts';
+
+export type SqliteOptions = {
+  /** The data directory, made if need be; or `:memory:` for data that ends with the process. */
+  readonly directory: string;
+  readonly ids: Ids;
+  readonly log: Logger;
+  /** The wall clock at start. */
+  readonly now: Instant;
+  /** Bytes of data beyond which sends are refused. */
+  readonly dataBytesMax?: number | undefined;
+  readonly acceptDataLoss?: boolean | undefined;
+  /** Run the writer in a thread of its own, with chance of its own: for a server. Default: in this thread. */
+  readonly hasOwnThread?: boolean;
+  /** Milliseconds for measuring. */
+  readonly elapsedMs?: () => number;
+};
+
+/** @throws StartupError when the directory is in use, the data is newer than the program, or commits are missing */
+export async function openSqlite(options: SqliteOptions): Promise<Storage> {
+  const { directory, ids, log, now, dataBytesMax, acceptDataLoss } = options;
+  const isFile = directory !== ':memory:';
+  const settings = { directory, now, dataBytesMax, acceptDataLoss };
+  const isThreaded = isFile && options.hasOwnThread === true;
+  const executor = isThreaded ? await executeInThread(settings) : executeHere({ ...settings, ids });
+  if (isFile) warnOfNetworkFileSystem(directory, log);
+  return createEngine(executor, isFile ? directory : undefined, options.elapsedMs ?? (() => 0));
+}
+
+function createEngine(executor: Executor, directory: string | undefined, elapsedMs: () => number): Storage {
+  // Data in memory has one connection: reads run between the transactions, which are never open across turns.
+  const reader: Db = directory === undefined ? connectionOf(executor) : openReader(databasePath(directory));
+  const reads = createReads(reader);
+  const onReady: ((notice: ReadyNotice) => void)[] = [];
+  const onCommit: ((notice: CommitNotice) => void)[] = [];
+  const onFatal: ((cause: Error) => void)[] = [];
+  const writer = new Writer(
+    executor,
+    {
+      ready: tellAll(onReady),
+      commit: tellAll(onCommit),
+      fatal: tellAll(onFatal),
+    },
+    elapsedMs,
+  );
+
+  return {
+    name: 'sqlite',
+    sealSecret: executor.sealSecret,
+    highWaterAt: executor.highWaterAt,
+    ...reads,
+    putQueue: (ask) => writer.submit('putQueue', ask),
+    updateQueue: (ask) => writer.submit('updateQueue', ask),
+    async deleteQueue(ask) {
+      await writer.submit('deleteQueue', ask);
+    },
+    purgeQueue: (ask) => writer.submit('purgeQueue', ask),
+    send(ask) {
+      const drafts = executor.store === undefined ? ask.drafts.map(compact) : ask.drafts;
+      return writer.submit('send', { ...ask, drafts }, bytesOf(drafts));
+    },
+    receive: (ask) => writer.submit('receive', ask),
+    settle: (ask) => writer.submit('settle', ask),
+    async removeMessage(ask) {
+      await writer.submit('removeMessage', ask);
+    },
+    startRedrive: (ask) => writer.submit('startRedrive', ask),
+    cancelTask: (ask) => writer.submit('cancelTask', ask),
+    upkeep: (ask) => writer.submit('upkeep', ask),
+    onReady: (listener) => void onReady.push(listener),
+    onCommit: (listener) => void onCommit.push(listener),
+    onFatal: (listener) => void onFatal.push(listener),
+    health: () => ({
+      canWrite: !writer.hasFailed,
+      isFull: writer.isFull,
+      pendingRequestCount: writer.pendingRequestCount,
+      pendingBytes: writer.pendingBytes,
+      walBytes: directory === undefined ? 0 : walBytes(directory),
+      dataBytes: usedBytes(reader),
+      stalledMs: writer.stalledMs,
+    }),
+    audit: async ({ now }) => audit(reader, now),
+    async close() {
+      if (directory !== undefined) reader.close();
+      await writer.close();
+    },
+  };
+}
+
+const tellAll =
+  <T>(listeners: readonly ((notice: T) => void)[]) =>
+  (notice: T): void => {
+    for (const listener of listeners) listener(notice);
+  };
+
+function connectionOf({ store }: Executor): Db {
+  if (store === undefined) throw new Error('Data in memory lives in this thread.');
+  return store.db;
+}
+
+/** Bytes of a request body are a window into a larger buffer, which would cross to the thread whole. */
+const compact = (draft: Draft): Draft => ({ ...draft, body: new Uint8Array(draft.body) });
+
+const bytesOf = (drafts: readonly Draft[]): number => drafts.reduce((sum, { body }) => sum + body.byteLength + 512, 0);
+
+function warnOfNetworkFileSystem(directory: string, log: Logger): void {
+  const name = networkFileSystem(directory);
+  if (name === undefined) return;
+  log.warn(
+    { directory, fileSystem: name },
+    'the data directory is on a network file system, whose syncs and locks cannot be trusted',
+  );
+}

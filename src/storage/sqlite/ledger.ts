@@ -1,0 +1,322 @@
+/**
+ * What the single writer knows while it works: the queues in use, the counter of numbers, and the sums that change with
+ * every message. Sums are gathered here during a transaction and written once before it commits, so a commit of a
+ * hundred sends updates one counter row, not a hundred.
+ *
+ * Everything here is a copy of the database; after a rollback it is forgotten and read again.
+ */
+import { LRUCache } from 'lru-cache';
+import { Fault } from '../../domain/errors.ts';
+import { type Instant, instant } from '../../domain/instant.ts';
+import type { Queue, QueueRef } from '../../domain/queue.ts';
+import type { ReadyNotice } from '../port.ts';
+import type { Db } from './database.ts';
+import { type QueueRow, queueOf, similarName } from './queues.ts';
+
+/** Queues that the writer keeps at hand; one costs about 1 KiB. */
+const queuesCachedMax = 20_000;
+/** hidden_counts are kept per millisecond and per this many. */
+export const wideMs = 10_000;
+
+/** A queue as the writer sees it. */
+export type Book = {
+  readonly queue: Queue;
+  readonly backlogId: number;
+  readonly deduplicationScope: string;
+  messageCount: number;
+  bytes: number;
+  /** At least the number of messages in flight: visibility timeouts that pass are not subtracted. */
+  heldCountAtMost: number;
+};
+
+/** The counters of a queue; names as in queue_counters. */
+export type CounterName =
+  | 'sent'
+  | 'received'
+  | 'deleted'
+  | 'redelivered'
+  | 'dead_lettered'
+  | 'expired'
+  | 'purged'
+  | 'redriven'
+  | 'quarantined';
+
+type CounterDelta = { message_count: number; bytes: number } & Record<CounterName, number>;
+
+const noCounters = (): CounterDelta => ({
+  message_count: 0,
+  bytes: 0,
+  sent: 0,
+  received: 0,
+  deleted: 0,
+  redelivered: 0,
+  dead_lettered: 0,
+  expired: 0,
+  purged: 0,
+  redriven: 0,
+  quarantined: 0,
+});
+
+const selectBook = /* sql */ `
+  select q.id, q.account, q.name, q.kind, q.settings, q.deduplication_scope, q.backlog_id, q.version, q.created_at,
+         q.modified_at, c.message_count, c.bytes
+    from queues q join queue_counters c on c.queue_id = q.id`;
+
+const selectState = /* sql */ `
+  select commit_number as commitNumber, epoch, next_number as nextNumber, high_water_at as highWaterAt,
+         seal_secret as sealSecret
+    from engine_state`;
+
+const updateState = /* sql */ `
+  update engine_state set commit_number = @commitNumber, next_number = @nextNumber, high_water_at = @highWaterAt`;
+
+const addCounters = /* sql */ `
+  update queue_counters
+     set message_count = message_count + @message_count, bytes = bytes + @bytes, sent = sent + @sent,
+         received = received + @received, deleted = deleted + @deleted, redelivered = redelivered + @redelivered,
+         dead_lettered = dead_lettered + @dead_lettered, expired = expired + @expired, purged = purged + @purged,
+         redriven = redriven + @redriven, quarantined = quarantined + @quarantined
+   where queue_id = @queueId`;
+
+const addHidden = /* sql */ `
+  insert into hidden_counts (backlog_id, width, at, hidden, held) values (@backlogId, @width, @at, @hidden, @held)
+  on conflict do update set hidden = hidden + excluded.hidden, held = held + excluded.held`;
+
+/** Messages hidden and held at @now: the rest of the running ten seconds exactly, what follows in steps of ten. */
+export const sumHidden = /* sql */ `
+  select coalesce(sum(hidden), 0) as hiddenCount, coalesce(sum(held), 0) as heldCount
+    from (select hidden, held from hidden_counts
+           where backlog_id = @backlogId and width = 1 and at > @now and at < (@now / ${wideMs} + 1) * ${wideMs}
+          union all
+          select hidden, held from hidden_counts
+           where backlog_id = @backlogId and width = ${wideMs} and at > @now / ${wideMs})`;
+
+export type StateRow = {
+  readonly commitNumber: number;
+  readonly epoch: Buffer;
+  readonly nextNumber: number;
+  readonly highWaterAt: number;
+  readonly sealSecret: Buffer;
+};
+
+type BookRow = QueueRow & { readonly message_count: number; readonly bytes: number };
+
+export class Ledger {
+  readonly #statements;
+  readonly #books = new LRUCache<string, Book>({ max: queuesCachedMax });
+  #counters = new Map<number, CounterDelta>();
+  #hidden = new Map<string, { backlogId: number; width: number; at: number; hidden: number; held: number }>();
+  #ready = new Map<number, { at: Instant; count: number }>();
+  #commitNumber: number;
+  #nextNumber: number;
+  #highWaterAt: number;
+  /** Whether the operation in hand has changed anything: a fault after that would leave half of it. */
+  #isTouched = false;
+
+  constructor(db: Db) {
+    this.#statements = {
+      state: db.prepare<[], StateRow>(selectState),
+      updateState: db.prepare(updateState),
+      bookByName: db.prepare<[{ account: string; name: string }], BookRow>(
+        `${selectBook} where q.account = @account and q.name = @name`,
+      ),
+      bookById: db.prepare<[{ id: number }], BookRow>(`${selectBook} where q.id = @id`),
+      addCounters: db.prepare(addCounters),
+      addHidden: db.prepare(addHidden),
+      sumHidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(
+        sumHidden,
+      ),
+      similar: db.prepare<[{ account: string; from: string }], { name: string }>(
+        'select name from queues where account = @account and name >= @from order by name limit 200',
+      ),
+    };
+    const state = this.#readState();
+    this.#commitNumber = state.commitNumber;
+    this.#nextNumber = state.nextNumber;
+    this.#highWaterAt = state.highWaterAt;
+  }
+
+  /** The queue of that name. @throws queueNotFound */
+  book(ref: QueueRef): Book {
+    const book = this.findBook(ref);
+    if (book !== undefined) return book;
+    const names = this.#statements.similar.all({ account: ref.account, from: ref.name.slice(0, 1) });
+    const similar = similarName(
+      ref.name,
+      names.map(({ name }) => name),
+    );
+    throw Fault.of('queueNotFound', { queue: ref.name, ...(similar === undefined ? {} : { similar }) });
+  }
+
+  findBook(ref: { readonly account: string; readonly name: string }): Book | undefined {
+    const key = `${ref.account}/${ref.name}`;
+    const cached = this.#books.get(key);
+    if (cached !== undefined) return cached;
+    const row = this.#statements.bookByName.get({ account: ref.account, name: ref.name });
+    return row === undefined ? undefined : this.#remember(key, row);
+  }
+
+  bookById(id: number): Book | undefined {
+    const row = this.#statements.bookById.get({ id });
+    if (row === undefined) return undefined;
+    const key = `${row.account}/${row.name}`;
+    return this.#books.get(key) ?? this.#remember(key, row);
+  }
+
+  /** To be called when a queue's row has changed or is gone. */
+  forget(ref: { readonly account: string; readonly name: string }): void {
+    this.flush();
+    this.#books.delete(`${ref.account}/${ref.name}`);
+  }
+
+  /** The number that number() would give. */
+  get nextNumber(): number {
+    return this.#nextNumber;
+  }
+
+  /** A number that no one has had: message ids, sequences, backlogs, turns. Rises for ever. */
+  number(): number {
+    this.#isTouched = true;
+    const number = this.#nextNumber;
+    this.#nextNumber += 1;
+    return number;
+  }
+
+  count(book: Book, counter: CounterName, by: number): void {
+    this.#isTouched = true;
+    this.#delta(book)[counter] += by;
+  }
+
+  /** Messages came into the queue, or left it (negative). */
+  keep(book: Book, messages: number, bytes: number): void {
+    this.#isTouched = true;
+    book.messageCount += messages;
+    book.bytes += bytes;
+    const delta = this.#delta(book);
+    delta.message_count += messages;
+    delta.bytes += bytes;
+  }
+
+  /** A message of the queue is hidden until and held until these instants (sign 1), or no longer is (sign -1). */
+  hide(book: Book, times: { visibleAt: number; heldUntil: number }, now: Instant, sign: 1 | -1): void {
+    if (times.visibleAt <= now) return;
+    this.#isTouched = true;
+    this.#addHidden(book.backlogId, times.visibleAt, sign, 0);
+    if (times.heldUntil <= now) return;
+    this.#addHidden(book.backlogId, times.heldUntil, 0, sign);
+    book.heldCountAtMost += sign;
+  }
+
+  /** Exactly how many messages are in flight. */
+  heldCount(book: Book, now: Instant): number {
+    this.flush();
+    book.heldCountAtMost = this.#statements.sumHidden.get({ backlogId: book.backlogId, now })?.heldCount ?? 0;
+    return book.heldCountAtMost;
+  }
+
+  /** Something in the queue can be received from `at` on; whoever waits is told after the commit. */
+  ready(book: Book, at: number, count = 1): void {
+    const present = this.#ready.get(book.queue.id);
+    if (present === undefined) this.#ready.set(book.queue.id, { at: instant(at), count });
+    else {
+      if (at < present.at) present.at = instant(at);
+      present.count += count;
+    }
+  }
+
+  /** The queue is gone: everyone who waits is to look. */
+  gone(queueId: number, now: Instant): void {
+    this.#ready.set(queueId, { at: now, count: 0 });
+  }
+
+  /** The operation in hand changed something; a refusal after that is a mistake of ours. */
+  get isTouched(): boolean {
+    return this.#isTouched;
+  }
+
+  startOperation(now: Instant): void {
+    this.#isTouched = false;
+    if (now > this.#highWaterAt) this.#highWaterAt = now;
+  }
+
+  /** Writes what was gathered: before the commit, or when a sum must be exact in between. */
+  flush(): void {
+    for (const [queueId, delta] of this.#counters) this.#statements.addCounters.run({ queueId, ...delta });
+    for (const row of this.#hidden.values()) {
+      if (row.hidden !== 0 || row.held !== 0) this.#statements.addHidden.run(row);
+    }
+    this.#counters.clear();
+    this.#hidden.clear();
+  }
+
+  /** The last writes of a transaction. @returns the number of the commit that follows */
+  close(): number {
+    this.flush();
+    this.#commitNumber += 1;
+    this.#statements.updateState.run({
+      commitNumber: this.#commitNumber,
+      nextNumber: this.#nextNumber,
+      highWaterAt: this.#highWaterAt,
+    });
+    return this.#commitNumber;
+  }
+
+  /** What waiting receivers are to be told, once. */
+  takeReady(): readonly ReadyNotice[] {
+    const notices = [...this.#ready].map(([queueId, { at, count }]) => ({ queueId, at, count }));
+    this.#ready = new Map();
+    return notices;
+  }
+
+  /** After a rollback: nothing that was gathered or remembered holds. Numbers that were drawn are never drawn again. */
+  reset(): void {
+    this.#books.clear();
+    this.#counters = new Map();
+    this.#hidden = new Map();
+    this.#ready = new Map();
+    this.#commitNumber = this.#readState().commitNumber;
+  }
+
+  #readState(): StateRow {
+    const state = this.#statements.state.get();
+    if (state === undefined) throw new Error('engine_state has no row.');
+    return state;
+  }
+
+  #remember(key: string, row: BookRow): Book {
+    // The row lacks what this transaction has gathered and not yet written.
+    const delta = this.#counters.get(row.id);
+    const book: Book = {
+      queue: queueOf(row),
+      backlogId: row.backlog_id,
+      deduplicationScope: row.deduplication_scope,
+      messageCount: row.message_count + (delta?.message_count ?? 0),
+      bytes: row.bytes + (delta?.bytes ?? 0),
+      // Not known: the first receive counts.
+      heldCountAtMost: Number.MAX_SAFE_INTEGER,
+    };
+    this.#books.set(key, book);
+    return book;
+  }
+
+  #delta(book: Book): CounterDelta {
+    const present = this.#counters.get(book.queue.id);
+    if (present !== undefined) return present;
+    const fresh = noCounters();
+    this.#counters.set(book.queue.id, fresh);
+    return fresh;
+  }
+
+  #addHidden(backlogId: number, atMs: number, hidden: number, held: number): void {
+    for (const width of [1, wideMs]) {
+      const at = Math.floor(atMs / width);
+      const key = `${backlogId}/${width}/${at}`;
+      const row = this.#hidden.get(key);
+      if (row === undefined) this.#hidden.set(key, { backlogId, width, at, hidden, held });
+      else {
+        row.hidden += hidden;
+        row.held += held;
+      }
+    }
+  }
+}

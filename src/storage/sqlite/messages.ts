@@ -1,0 +1,240 @@
+/**
+ * Messages in SQLite: the row, and the steps that every operation is made of (store, hide, move, remove, set aside).
+ * Each step keeps the sums (ledger) and the message groups in line, so no operation has to think of them.
+ */
+
+import { type Instant, instant } from '../../domain/instant.ts';
+import { decodeAttributes, type Message, type MessageHistory, messageChecksum } from '../../domain/message.ts';
+import type { Db } from './database.ts';
+import { type Groups, isFifo } from './groups.ts';
+import type { Book, Ledger } from './ledger.ts';
+import { uuidText } from './message-id.ts';
+
+/**
+ * Bodies up to this size lie in the message's row; longer ones in message_bodies, so that a change of visibility does
+ * not rewrite them. A row of 1 KiB still shares its page with three others.
+ */
+export const inlineBodyBytesMax = 1_024;
+
+export type MessageRow = {
+  readonly id: number;
+  readonly backlogId: number;
+  readonly sequence: number;
+  readonly visibleAt: number;
+  readonly heldUntil: number;
+  readonly enqueuedAt: number;
+  readonly sentAt: number;
+  readonly isFifo: number;
+  readonly receiveCount: number;
+  readonly receives: number;
+  readonly firstReceivedAt: number;
+  readonly lastReceivedAt: number;
+  readonly bytes: number;
+  readonly isLarge: number;
+  readonly checksum: number;
+  readonly messageId: Buffer;
+  readonly groupId: string;
+  readonly deduplicationId: string;
+  readonly contentType: string;
+  readonly attributes: string;
+  readonly history: string;
+  /** Empty when the body is large: see fullBody. */
+  readonly body: Buffer;
+};
+
+export const messageColumns = /* sql */ `
+  id, backlog_id as backlogId, sequence, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
+  sent_at as sentAt, is_fifo as isFifo, receive_count as receiveCount, receives, first_received_at as firstReceivedAt,
+  last_received_at as lastReceivedAt, bytes, is_large as isLarge, checksum, message_id as messageId,
+  group_id as groupId, deduplication_id as deduplicationId, content_type as contentType, attributes, history, body`;
+
+const insertMessage = /* sql */ `
+  insert into messages (id, backlog_id, sequence, visible_at, held_until, enqueued_at, sent_at, is_fifo, receive_count,
+                        receives, first_received_at, last_received_at, bytes, is_large, checksum, message_id, group_id,
+                        deduplication_id, content_type, attributes, history, body)
+  values (@id, @backlogId, @id, @visibleAt, 0, @now, @now, @isFifo, 0, 0, 0, 0, @bytes, @isLarge, @checksum, @messageId,
+          @groupId, @deduplicationId, @contentType, @attributes, '', @body)`;
+
+const receiveMessage = /* sql */ `
+  update messages
+     set visible_at = @visibleAt, held_until = @heldUntil, receive_count = receive_count + 1, receives = receives + 1,
+         first_received_at = iif(first_received_at = 0, @now, first_received_at), last_received_at = @now
+   where id = @id`;
+
+const hideMessage = /* sql */ `
+  update messages set visible_at = @visibleAt, held_until = @heldUntil, history = @history where id = @id`;
+
+const moveMessage = /* sql */ `
+  update messages
+     set backlog_id = @backlogId, sequence = @sequence, visible_at = @now, held_until = 0, enqueued_at = @enqueuedAt,
+         receive_count = @receiveCount, first_received_at = @firstReceivedAt, deduplication_id = @deduplicationId,
+         history = @history
+   where id = @id`;
+
+const quarantineMessage = /* sql */ `
+  insert into quarantined_messages (message, queue_id, found_at, stored_row, body)
+  values (@id, @queueId, @now, @row, @body)`;
+
+const selectById = /* sql */ `select ${messageColumns} from messages where id = @id`;
+
+export type MessageRows = ReturnType<typeof messageRows>;
+
+/** What a new message is made of. */
+export type NewMessage = {
+  readonly id: number;
+  readonly messageId: Buffer;
+  readonly visibleAt: number;
+  readonly bytes: number;
+  readonly groupId: string;
+  readonly deduplicationId: string;
+  readonly contentType: string;
+  readonly attributes: string;
+  readonly body: Uint8Array;
+};
+
+export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
+  const statements = {
+    insert: db.prepare(insertMessage),
+    insertBody: db.prepare('insert into message_bodies (message_id, body) values (@id, @body)'),
+    receive: db.prepare(receiveMessage),
+    hide: db.prepare(hideMessage),
+    move: db.prepare(moveMessage),
+    quarantine: db.prepare(quarantineMessage),
+    byId: db.prepare<[{ id: number }], MessageRow>(selectById),
+    body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
+    delete: db.prepare('delete from messages where id = @id'),
+    deleteBody: db.prepare('delete from message_bodies where message_id = @id'),
+  };
+
+  /** The message leaves its queue: sums and group follow. The row itself is dealt with by the caller, before. */
+  const left = (book: Book, row: MessageRow, now: Instant): void => {
+    ledger.keep(book, -1, -row.bytes);
+    ledger.hide(book, row, now, -1);
+    if (isFifo(book.queue)) groups.leave(book, row.groupId, now);
+  };
+
+  return {
+    byId: (id: number): MessageRow | undefined => statements.byId.get({ id }),
+
+    /** The whole body, wherever it lies; an empty buffer when it is missing, which no checksum fits. */
+    fullBody: (row: MessageRow): Buffer =>
+      row.isLarge === 1 ? (statements.body.get({ id: row.id }) ?? Buffer.alloc(0)) : row.body,
+
+    store(book: Book, message: NewMessage, now: Instant): void {
+      const isLarge = message.body.byteLength > inlineBodyBytesMax;
+      const { body, ...facts } = message;
+      const checksum = messageChecksum(message);
+      statements.insert.run({
+        ...facts,
+        backlogId: book.backlogId,
+        now,
+        isFifo: isFifo(book.queue) ? 1 : 0,
+        isLarge: isLarge ? 1 : 0,
+        checksum,
+        body: isLarge ? noBytes : body,
+      });
+      if (isLarge) statements.insertBody.run({ id: message.id, body });
+      ledger.keep(book, 1, message.bytes);
+      ledger.count(book, 'sent', 1);
+      ledger.hide(book, { visibleAt: message.visibleAt, heldUntil: 0 }, now, 1);
+      if (isFifo(book.queue)) groups.join(book, message.groupId, message.visibleAt);
+      ledger.ready(book, message.visibleAt);
+    },
+
+    /** Hands the message out: counted, held, hidden. The group is the caller's, who may take several of it. */
+    hold(book: Book, row: MessageRow, times: { visibleAt: Instant; heldUntil: Instant }, now: Instant): void {
+      statements.receive.run({ id: row.id, now, visibleAt: times.visibleAt, heldUntil: times.heldUntil });
+      ledger.hide(book, times, now, 1);
+      ledger.count(book, 'received', 1);
+      if (row.receiveCount > 0) ledger.count(book, 'redelivered', 1);
+    },
+
+    /** Changes until when it is hidden and held, and what is told of it. */
+    rehide(
+      book: Book,
+      row: MessageRow,
+      times: { visibleAt: Instant; heldUntil: Instant },
+      history: MessageHistory,
+      now: Instant,
+    ): void {
+      ledger.hide(book, row, now, -1);
+      statements.hide.run({ id: row.id, ...times, history: encodeHistory(history) });
+      ledger.hide(book, times, now, 1);
+      if (isFifo(book.queue)) groups.refresh(book, row.groupId, now);
+      else ledger.ready(book, times.visibleAt);
+    },
+
+    /** Puts the message into another queue, receivable at once. */
+    move(
+      from: Book,
+      to: Book,
+      row: MessageRow,
+      change: { receiveCount: number; enqueuedAt: number; deduplicationId: string; history: MessageHistory },
+      now: Instant,
+    ): void {
+      statements.move.run({
+        id: row.id,
+        backlogId: to.backlogId,
+        sequence: ledger.number(),
+        now,
+        enqueuedAt: change.enqueuedAt,
+        receiveCount: change.receiveCount,
+        firstReceivedAt: change.receiveCount === 0 ? 0 : row.firstReceivedAt,
+        deduplicationId: change.deduplicationId,
+        history: encodeHistory(change.history),
+      });
+      left(from, row, now);
+      ledger.keep(to, 1, row.bytes);
+      if (isFifo(to.queue)) groups.join(to, row.groupId, now);
+      ledger.ready(to, now);
+    },
+
+    remove(book: Book, row: MessageRow, now: Instant): void {
+      statements.delete.run({ id: row.id });
+      if (row.isLarge === 1) statements.deleteBody.run({ id: row.id });
+      left(book, row, now);
+    },
+
+    /** Sets a damaged message aside, as it was found. */
+    quarantine(book: Book, row: MessageRow, now: Instant): void {
+      const { body: _inline, ...facts } = row;
+      const stored = JSON.stringify({ ...facts, messageId: row.messageId.toString('hex') });
+      statements.quarantine.run({ id: row.id, queueId: book.queue.id, now, row: stored, body: this.fullBody(row) });
+      ledger.count(book, 'quarantined', 1);
+      this.remove(book, row, now);
+    },
+  };
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** Whether the message is what was sent. */
+export const isSound = (row: MessageRow, body: Uint8Array): boolean =>
+  messageChecksum({ ...row, body }) === row.checksum;
+
+export const isExpired = (book: Pick<Book, 'queue'>, row: { readonly enqueuedAt: number }, now: Instant): boolean =>
+  row.enqueuedAt + book.queue.settings.retentionSeconds * 1000 <= now;
+
+export const decodeHistory = (text: string): MessageHistory =>
+  text === '' ? noHistory : (JSON.parse(text) as MessageHistory);
+const noHistory: MessageHistory = {};
+const encodeHistory = (history: MessageHistory): string =>
+  Object.keys(history).length === 0 ? '' : JSON.stringify(history);
+
+/** The row as a message of the domain. */
+export const messageOf = (row: MessageRow, body: Uint8Array): Message => ({
+  messageId: uuidText(row.messageId),
+  body,
+  contentType: row.contentType,
+  attributes: decodeAttributes(row.attributes),
+  groupId: row.groupId,
+  deduplicationId: row.deduplicationId,
+  sequence: row.sequence,
+  sentAt: instant(row.sentAt),
+  enqueuedAt: instant(row.enqueuedAt),
+  visibleAt: instant(row.visibleAt),
+  heldUntil: instant(row.heldUntil),
+  receiveCount: row.receiveCount,
+  firstReceivedAt: row.firstReceivedAt === 0 ? null : instant(row.firstReceivedAt),
+  history: decodeHistory(row.history),
+});

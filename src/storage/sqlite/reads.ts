@@ -1,0 +1,212 @@
+/**
+ * Reads: each a short transaction of its own on a connection that cannot write, so that looking never waits for the
+ * writer and never holds it up.
+ */
+import { Fault } from '../../domain/errors.ts';
+import { type Instant, instant } from '../../domain/instant.ts';
+import { type Message, type MessageState, messageState } from '../../domain/message.ts';
+import type { GroupView, Queue, QueueRef, QueueStats } from '../../domain/queue.ts';
+import type { RedrivePlan } from '../../domain/redrive.ts';
+import type { Page, Storage } from '../port.ts';
+import type { Db } from './database.ts';
+import { groupReads } from './groups.ts';
+import { sumHidden } from './ledger.ts';
+import { parseMessageId } from './message-id.ts';
+import { isExpired, type MessageRow, messageColumns, messageOf } from './messages.ts';
+import { type QueueRow, queueColumns, queueOf, similarName } from './queues.ts';
+import { redriveReads } from './redrive.ts';
+
+/** Rows that one page of a peek may look at: those of another state or past their retention are passed over. */
+const peekRowsExaminedMax = 2_000;
+
+const selectPeek = /* sql */ `
+  select ${messageColumns} from messages
+   where backlog_id = @backlogId and (enqueued_at, id) > (@enqueuedAt, @id)
+   order by enqueued_at, id limit @limit`;
+
+const selectStats = /* sql */ `
+  select q.backlog_id as backlogId, c.message_count as messageCount, c.bytes, c.sent as sentTotal,
+         c.received as receivedTotal, c.deleted as deletedTotal, c.redelivered as redeliveredTotal,
+         c.dead_lettered as deadLetteredTotal, c.expired as expiredTotal, c.purged as purgedTotal,
+         c.redriven as redrivenTotal, c.quarantined as quarantinedTotal
+    from queues q join queue_counters c on c.queue_id = q.id
+   where q.id = @id`;
+
+const selectOldestSentAt = /* sql */ `
+  select sent_at from messages where backlog_id = @backlogId order by enqueued_at, id limit 1`;
+
+type StatsRow = Omit<QueueStats, 'availableCount' | 'inFlightCount' | 'delayedCount' | 'oldestSentAt'> & {
+  readonly backlogId: number;
+  readonly messageCount: number;
+};
+
+/** The reading half of the port. */
+export type Reads = Pick<
+  Storage,
+  | 'findQueue'
+  | 'listQueues'
+  | 'queueStats'
+  | 'listGroups'
+  | 'listDeadLetterSources'
+  | 'peek'
+  | 'findMessage'
+  | 'planRedrive'
+  | 'findTask'
+  | 'listTasks'
+>;
+
+export function createReads(db: Db): Reads {
+  const statements = {
+    queue: db.prepare<[QueueRef], QueueRow>(
+      `select ${queueColumns} from queues where account = @account and name = @name`,
+    ),
+    queues: db.prepare<[{ account: string; prefix: string; after: string; until: string; limit: number }], QueueRow>(
+      `select ${queueColumns} from queues
+        where account = @account and name > @after and name >= @prefix and name < @until
+        order by name limit @limit`,
+    ),
+    sources: db.prepare<[{ account: string; name: string; after: string; limit: number }], QueueRow>(
+      `select ${queueColumns} from queues
+        where account = @account and dead_letter_queue = @name and name > @after order by name limit @limit`,
+    ),
+    similar: db
+      .prepare<[{ account: string; from: string }], string>(
+        'select name from queues where account = @account and name >= @from order by name limit 200',
+      )
+      .pluck(),
+    stats: db.prepare<[{ id: number }], StatsRow>(selectStats),
+    hidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(sumHidden),
+    oldest: db.prepare<[{ backlogId: number }], number>(selectOldestSentAt).pluck(),
+    peek: db.prepare<[{ backlogId: number; enqueuedAt: number; id: number; limit: number }], MessageRow>(selectPeek),
+    message: db.prepare<[{ id: number }], MessageRow>(`select ${messageColumns} from messages where id = @id`),
+    body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
+  };
+  const groups = groupReads(db);
+  const redrive = redriveReads(db);
+
+  /** Runs the reads of one answer on one snapshot. */
+  const atOnce = <T>(read: () => T): T => (db.inTransaction ? read() : db.transaction(read).deferred());
+
+  const rowOf = (ref: QueueRef): QueueRow => {
+    const row = statements.queue.get({ account: ref.account, name: ref.name });
+    if (row !== undefined) return row;
+    const names = statements.similar.all({ account: ref.account, from: ref.name.slice(0, 1) });
+    const similar = similarName(ref.name, names);
+    throw Fault.of('queueNotFound', { queue: ref.name, ...(similar === undefined ? {} : { similar }) });
+  };
+
+  const bodyOf = (row: MessageRow): Buffer =>
+    row.isLarge === 1 ? (statements.body.get({ id: row.id }) ?? Buffer.alloc(0)) : row.body;
+
+  const statsOf = (id: number, now: Instant): QueueStats | null => {
+    const row = statements.stats.get({ id });
+    if (row === undefined) return null;
+    const { backlogId, messageCount, ...totals } = row;
+    const { hiddenCount = 0, heldCount = 0 } = statements.hidden.get({ backlogId, now }) ?? {};
+    const oldest = statements.oldest.get({ backlogId });
+    return {
+      ...totals,
+      availableCount: messageCount - hiddenCount,
+      inFlightCount: heldCount,
+      delayedCount: hiddenCount - heldCount,
+      oldestSentAt: oldest === undefined ? null : instant(oldest),
+    };
+  };
+
+  const page = <R, T>(rows: readonly R[], limit: number, item: (row: R) => T, cursor: (row: R) => string): Page<T> => {
+    const kept = rows.slice(0, limit);
+    const last = kept.at(-1);
+    return { items: kept.map(item), nextCursor: rows.length > limit && last !== undefined ? cursor(last) : null };
+  };
+
+  return {
+    async findQueue(ref): Promise<Queue | null> {
+      const row = statements.queue.get({ account: ref.account, name: ref.name });
+      return row === undefined ? null : queueOf(row);
+    },
+
+    async listQueues({ account, prefix, cursor, limit }) {
+      const until = `${prefix}\u{10ffff}`;
+      const rows = statements.queues.all({ account, prefix, until, after: cursor ?? '', limit: limit + 1 });
+      return page(rows, limit, queueOf, (row) => row.name);
+    },
+
+    async queueStats({ queueIds, now }) {
+      return atOnce(() => queueIds.map((id) => statsOf(id, now)));
+    },
+
+    async listGroups({ queue, ...ask }): Promise<Page<GroupView>> {
+      return atOnce(() => groups.list(rowOf(queue).backlog_id, ask));
+    },
+
+    async listDeadLetterSources({ queue, cursor, limit }) {
+      const { account, name } = rowOf(queue);
+      return page(
+        statements.sources.all({ account, name, after: cursor ?? '', limit: limit + 1 }),
+        limit,
+        queueOf,
+        (row) => row.name,
+      );
+    },
+
+    async peek({ queue, state, now, cursor, limit }) {
+      return atOnce(() => peekPage(rowOf(queue), state, now, cursor, limit));
+    },
+
+    async findMessage({ queue, messageId, now }): Promise<Message | null> {
+      return atOnce(() => {
+        const row = rowOf(queue);
+        const parsed = parseMessageId(messageId);
+        const found = parsed === undefined ? undefined : statements.message.get({ id: parsed.number });
+        if (found === undefined || found.backlogId !== row.backlog_id) return null;
+        if (parsed?.bytes.equals(found.messageId) !== true) return null;
+        return isExpired({ queue: queueOf(row) }, found, now) ? null : messageOf(found, bodyOf(found));
+      });
+    },
+
+    async planRedrive({ source, destination, limit }): Promise<RedrivePlan> {
+      return atOnce(() => {
+        const row = rowOf(source);
+        const messageCount = statements.stats.get({ id: row.id })?.messageCount ?? 0;
+        const from = { id: row.id, kind: row.kind, name: row.name, backlogId: row.backlog_id, messageCount };
+        const find = (name: string) =>
+          statements.queue.get({ account: source.account, name: name as QueueRef['name'] }) ?? undefined;
+        return redrive.plan(from, destination, limit, find, bodyOf);
+      });
+    },
+
+    async findTask(ask) {
+      return redrive.find(ask);
+    },
+    async listTasks(ask) {
+      return redrive.list(ask);
+    },
+  };
+
+  function peekPage(
+    row: QueueRow,
+    state: MessageState | 'all',
+    now: Instant,
+    cursor: string | undefined,
+    limit: number,
+  ): Page<Message> {
+    const book = { queue: queueOf(row) };
+    const items: Message[] = [];
+    let [enqueuedAt = -1, id = -1] = (cursor ?? '-1.-1').split('.').map(Number);
+    for (let examinedCount = 0; examinedCount < peekRowsExaminedMax; ) {
+      const found = statements.peek.all({ backlogId: row.backlog_id, enqueuedAt, id, limit });
+      for (const one of found) {
+        const isShown = !isExpired(book, one, now) && (state === 'all' || stateOf(one, now) === state);
+        if (isShown) items.push(messageOf(one, bodyOf(one)));
+        ({ enqueuedAt, id } = one);
+        if (items.length === limit) return { items, nextCursor: `${enqueuedAt}.${id}` };
+      }
+      if (found.length < limit) return { items, nextCursor: null };
+      examinedCount += found.length;
+    }
+    return { items, nextCursor: `${enqueuedAt}.${id}` };
+  }
+}
+
+const stateOf = (row: MessageRow, now: Instant): MessageState =>
+  messageState({ visibleAt: instant(row.visibleAt), heldUntil: instant(row.heldUntil) }, now);

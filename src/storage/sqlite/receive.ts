@@ -1,0 +1,268 @@
+/**
+ * Receive: who gets what next.
+ *
+ * A receive walks the messages that are due, in order, and decides one by one: expired ones are removed, those received
+ * too often move to the dead-letter queue, damaged ones are set aside, all others are handed out. What is done with a
+ * message is done in this very transaction.
+ */
+import { Fault } from '../../domain/errors.ts';
+import { type Instant, instant } from '../../domain/instant.ts';
+import { limits } from '../../domain/limits.ts';
+import { hideFor, type ReceivedMessage, withFailure } from '../../domain/message.ts';
+import type { ReceiveAnswer, ReceiveAsk } from '../port.ts';
+import type { Attempts } from './attempts.ts';
+import type { Db } from './database.ts';
+import { type Groups, isFifo, type NextGroup } from './groups.ts';
+import type { Book, Ledger } from './ledger.ts';
+import {
+  decodeHistory,
+  isExpired,
+  isSound,
+  type MessageRow,
+  type MessageRows,
+  messageColumns,
+  messageOf,
+} from './messages.ts';
+
+/** The messages of a standard queue that can be received, the longest visible first. Index messages_visible. */
+export const selectVisible = /* sql */ `
+  select ${messageColumns} from messages
+   where backlog_id = @backlogId and is_fifo = 0 and visible_at <= @now and (visible_at, id) > (@afterVisibleAt, @afterId)
+   order by visible_at, id limit @limit`;
+
+/** The messages of a group, in order. Index messages_group. */
+export const selectGroupMessages = /* sql */ `
+  select ${messageColumns} from messages
+   where backlog_id = @backlogId and is_fifo = 1 and group_id = @groupId and sequence > @after
+   order by sequence limit @limit`;
+
+/** When the next message of a standard queue becomes visible, or did. Index messages_visible. */
+const selectNextVisibleAt = /* sql */ `
+  select min(visible_at) from messages where backlog_id = @backlogId and is_fifo = 0`;
+
+/** What one receive has taken and how far it may go. */
+type Basket = {
+  readonly ask: ReceiveAsk;
+  readonly book: Book;
+  readonly taken: ReceivedMessage[];
+  bytes: number;
+  examinedCount: number;
+};
+
+/** What became of a message that was looked at. */
+type Verdict = 'taken' | 'gone' | 'enough';
+
+export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, groups: Groups, attempts: Attempts) {
+  const statements = {
+    visible: db.prepare<
+      [{ backlogId: number; now: number; afterVisibleAt: number; afterId: number; limit: number }],
+      MessageRow
+    >(selectVisible),
+    ofGroup: db.prepare<[{ backlogId: number; groupId: string; after: number; limit: number }], MessageRow>(
+      selectGroupMessages,
+    ),
+    nextVisibleAt: db.prepare<[{ backlogId: number }], number | null>(selectNextVisibleAt).pluck(),
+  };
+
+  return {
+    receive(ask: ReceiveAsk): ReceiveAnswer {
+      const book = ledger.book(ask.queue);
+      const basket: Basket = { ask, book, taken: [], bytes: 0, examinedCount: 0 };
+      const isReplay = ask.attemptId !== undefined && isFifo(book.queue) && replay(basket, ask.attemptId);
+      if (!isReplay) {
+        refuseTooManyInFlight(book, ask);
+        if (isFifo(book.queue)) takeFromGroups(basket);
+        else takeVisible(basket);
+        if (ask.attemptId !== undefined && isFifo(book.queue) && basket.taken.length > 0) {
+          attempts.store(book.backlogId, ask.attemptId, basket.taken, ask.now);
+        }
+      }
+      return {
+        messages: basket.taken,
+        queueId: book.queue.id,
+        waitSeconds: book.queue.settings.waitSeconds,
+        nextVisibleAt: nextVisibleAt(book),
+      };
+    },
+  };
+
+  function nextVisibleAt(book: Book): Instant | null {
+    if (isFifo(book.queue)) return groups.nextReadyAt(book.backlogId);
+    const at = statements.nextVisibleAt.get({ backlogId: book.backlogId }) ?? null;
+    return at === null ? null : instant(at);
+  }
+
+  /** The bound is checked against an upper estimate first; only when that passes it, the exact number is summed up. */
+  function refuseTooManyInFlight(book: Book, ask: ReceiveAsk): void {
+    if (book.heldCountAtMost + ask.limit <= limits.inFlightPerQueueMax) return;
+    if (ledger.heldCount(book, ask.now) + ask.limit <= limits.inFlightPerQueueMax) return;
+    throw Fault.of('tooManyInFlight', { queue: book.queue.name, countMax: limits.inFlightPerQueueMax });
+  }
+
+  function takeVisible(basket: Basket): void {
+    const { ask, book } = basket;
+    let after = { afterVisibleAt: -1, afterId: -1 };
+    while (hasRoom(basket)) {
+      const limit = ask.limit - basket.taken.length;
+      const due = statements.visible.all({ backlogId: book.backlogId, now: ask.now, limit, ...after });
+      for (const row of due) {
+        if (decide(basket, row) === 'enough') return;
+        after = { afterVisibleAt: row.visibleAt, afterId: row.id };
+      }
+      if (due.length < limit) return;
+    }
+  }
+
+  /** One group after the other, as many as possible of each; a group just served goes behind the others. */
+  function takeFromGroups(basket: Basket): void {
+    const { ask, book } = basket;
+    const firstFreshTurn = ledger.nextNumber;
+    let last: NextGroup | undefined;
+    while (hasRoom(basket)) {
+      last = groups.next(book, ask.now, last);
+      if (last === undefined || last.turn >= firstFreshTurn) return;
+      takeFromGroup(basket, last.groupId);
+    }
+  }
+
+  function takeFromGroup(basket: Basket, groupId: string): void {
+    const { ask, book } = basket;
+    const takenBefore = basket.taken.length;
+    let after = -1;
+    while (hasRoom(basket)) {
+      const limit = ask.limit - basket.taken.length;
+      const next = statements.ofGroup.all({ backlogId: book.backlogId, groupId, after, limit });
+      // A message that is hidden blocks all behind it.
+      const end = next.findIndex((row) => row.visibleAt > ask.now);
+      const due = end === -1 ? next : next.slice(0, end);
+      const enough = due.some((row) => decide(basket, row) === 'enough');
+      after = due.at(-1)?.sequence ?? after;
+      if (enough || due.length < limit) break;
+    }
+    if (basket.taken.length > takenBefore) groups.served(book, groupId, ask.now);
+  }
+
+  function hasRoom({ ask, taken, examinedCount }: Basket): boolean {
+    return taken.length < ask.limit && examinedCount < limits.receiveRowsExaminedMax;
+  }
+
+  function decide(basket: Basket, row: MessageRow): Verdict {
+    const { ask, book } = basket;
+    basket.examinedCount += 1;
+    if (isExpired(book, row, ask.now)) {
+      rows.remove(book, row, ask.now);
+      ledger.count(book, 'expired', 1);
+      return 'gone';
+    }
+    const body = rows.fullBody(row);
+    if (basket.taken.length > 0 && basket.bytes + body.byteLength > ask.bytesMax) return 'enough';
+    if (!isSound(row, body)) {
+      rows.quarantine(book, row, ask.now);
+      return 'gone';
+    }
+    const deadLetterQueue = isReceivedTooOften(book, row) ? findDeadLetterQueue(book) : undefined;
+    if (deadLetterQueue !== undefined) {
+      deadLetter(rows, ledger, book, deadLetterQueue, row, undefined, ask.now);
+      return 'gone';
+    }
+    take(basket, row, body);
+    return 'taken';
+  }
+
+  function take(basket: Basket, row: MessageRow, body: Buffer): void {
+    const { ask, book } = basket;
+    const { settings } = book.queue;
+    const receiveCount = row.receiveCount + 1;
+    const seconds = ask.visibilitySeconds ?? settings.visibilityTimeoutSeconds;
+    const times = hideFor(settings, receiveCount, ask.now, seconds);
+    rows.hold(book, row, times, ask.now);
+    basket.bytes += body.byteLength;
+    basket.taken.push({
+      ...messageOf(row, body),
+      ...times,
+      receiveCount,
+      firstReceivedAt: row.firstReceivedAt === 0 ? ask.now : instant(row.firstReceivedAt),
+      receipt: { queueId: book.queue.id, message: row.id, receive: row.receives + 1 },
+    });
+  }
+
+  /** The messages of an earlier receive with this attempt id, their visibility timeout begun anew. */
+  function replay(basket: Basket, attemptId: string): boolean {
+    const { ask, book } = basket;
+    const earlier = attempts.find(book.backlogId, attemptId, ask.now);
+    if (earlier === undefined) return false;
+    const found = earlier.map((held) => ({ held, row: rows.byId(held.message) }));
+    const isIntact = found.every(
+      ({ held, row }) =>
+        row !== undefined &&
+        row.backlogId === book.backlogId &&
+        row.receives === held.receive &&
+        row.heldUntil === held.heldUntil &&
+        isSound(row, rows.fullBody(row)),
+    );
+    if (!isIntact) throw Fault.of('attemptIdReused', {});
+    for (const { row } of found) if (row !== undefined) replayOne(basket, row);
+    attempts.replace(book.backlogId, attemptId, basket.taken);
+    return true;
+  }
+
+  function replayOne(basket: Basket, row: MessageRow): void {
+    const { ask, book } = basket;
+    const { settings } = book.queue;
+    const body = rows.fullBody(row);
+    const seconds = ask.visibilitySeconds ?? settings.visibilityTimeoutSeconds;
+    const times = hideFor(settings, row.receiveCount, ask.now, seconds);
+    rows.rehide(book, row, times, decodeHistory(row.history), ask.now);
+    const receipt = { queueId: book.queue.id, message: row.id, receive: row.receives };
+    basket.taken.push({ ...messageOf(row, body), ...times, receipt });
+  }
+
+  /** The queue that too often received messages go to; without one they stay and are delivered again. */
+  function findDeadLetterQueue(book: Book): Book | undefined {
+    return deadLetterBook(ledger, book);
+  }
+}
+
+const isReceivedTooOften = (book: Book, row: MessageRow): boolean => {
+  const { deadLetter: policy } = book.queue.settings;
+  return policy !== null && row.receiveCount >= policy.maxReceiveCount;
+};
+
+/** The dead-letter queue of a queue, if it has one that is there and of its type. */
+export function deadLetterBook(ledger: Ledger, book: Book): Book | undefined {
+  const policy = book.queue.settings.deadLetter;
+  if (policy === null) return undefined;
+  const target = ledger.findBook({ account: book.queue.account, name: policy.queue });
+  return target?.queue.kind === book.queue.kind ? target : undefined;
+}
+
+/**
+ * Moves a message to the dead-letter queue with its story: where from, how often received, what went wrong last.
+ * Its receive count goes on there. On standard queues so does its retention; on FIFO queues that begins anew, and the
+ * message's id becomes its deduplication id, so that the dead-letter queue never swallows it.
+ * @see sections 6.3 and 6.4 of the SQS developer guide's chapter on dead-letter queues
+ */
+export function deadLetter(
+  rows: MessageRows,
+  ledger: Ledger,
+  from: Book,
+  to: Book,
+  row: MessageRow,
+  reason: string | undefined,
+  now: Instant,
+): void {
+  const { messageId, history: before } = messageOf(row, row.body);
+  const story =
+    reason === undefined && before.lastFailure !== undefined
+      ? before
+      : withFailure(before, { at: now, reason: reason ?? `Received ${row.receiveCount} times without being deleted.` });
+  const { receiveCount } = row;
+  const change = {
+    receiveCount,
+    enqueuedAt: isFifo(to.queue) ? now : row.enqueuedAt,
+    deduplicationId: isFifo(to.queue) ? messageId : '',
+    history: { ...story, deadLetter: { queue: from.queue.name, receiveCount, at: now } },
+  };
+  rows.move(from, to, row, change, now);
+  ledger.count(from, 'dead_lettered', 1);
+}

@@ -1,0 +1,121 @@
+/** Settle: what a holder does with the message in its hands. A receipt holds until its visibility timeout ends. */
+import { Fault, type FaultData, fault } from '../../domain/errors.ts';
+import { type Instant, instant, secondsAfter } from '../../domain/instant.ts';
+import { limits } from '../../domain/limits.ts';
+import { hideFor, type Receipt, retryDelayOf, withFailure } from '../../domain/message.ts';
+import type { QueueRef } from '../../domain/queue.ts';
+import type { Settled, Settlement } from '../port.ts';
+import type { Db } from './database.ts';
+import type { Book, Ledger } from './ledger.ts';
+import { parseMessageId, uuidText } from './message-id.ts';
+import { decodeHistory, type MessageRow, type MessageRows } from './messages.ts';
+import { deadLetter, deadLetterBook } from './receive.ts';
+
+/** Whether a backlog is some queue's present one. Index queues_backlog. */
+const selectIsLive = /* sql */ `select 1 from queues where backlog_id = @backlogId`;
+
+const isHeld = (row: MessageRow | FaultData | undefined): row is MessageRow => row !== undefined && !('fault' in row);
+
+export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
+  const isLive = db.prepare<[{ backlogId: number }], number>(selectIsLive).pluck();
+
+  return {
+    settle(ask: {
+      queue: QueueRef;
+      settlements: readonly Settlement[];
+      now: Instant;
+    }): readonly (Settled | FaultData)[] {
+      const book = ledger.book(ask.queue);
+      return ask.settlements.map((settlement) => settleOne(book, settlement, ask.now));
+    },
+
+    removeMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): null {
+      const book = ledger.book(ask.queue);
+      const row = rowOf(book, ask.messageId);
+      if (row === undefined) {
+        throw Fault.of('messageNotFound', { messageId: ask.messageId, queue: book.queue.name });
+      }
+      rows.remove(book, row, ask.now);
+      ledger.count(book, 'deleted', 1);
+      return null;
+    },
+  };
+
+  function rowOf(book: Book, messageId: string): MessageRow | undefined {
+    const parsed = parseMessageId(messageId);
+    const row = parsed === undefined ? undefined : rows.byId(parsed.number);
+    return row !== undefined && row.backlogId === book.backlogId && parsed?.bytes.equals(row.messageId) === true
+      ? row
+      : undefined;
+  }
+
+  /** The message that the receipt holds now; undefined when it is gone for good. */
+  function held(book: Book, receipt: Receipt, now: Instant): MessageRow | FaultData | undefined {
+    if (receipt.queueId !== book.queue.id) return fault('receiptForeign', { queue: book.queue.name });
+    const row = rows.byId(receipt.message);
+    if (row === undefined) return undefined;
+    if (row.backlogId !== book.backlogId) {
+      // Moved to another queue, where it lives on; or left behind by a purge, which is gone.
+      return isLive.get({ backlogId: row.backlogId }) === undefined ? undefined : fault('receiptExpired', {});
+    }
+    if (row.receives !== receipt.receive || row.heldUntil <= now) return fault('receiptExpired', {});
+    return row;
+  }
+
+  function settleOne(book: Book, settlement: Settlement, now: Instant): Settled | FaultData {
+    const row = held(book, settlement.receipt, now);
+    if (!isHeld(row)) {
+      if (row !== undefined) return row;
+      if (settlement.does === 'delete') return { visibleAt: null, messageId: null };
+      return fault('messageNotFound', { messageId: '', queue: book.queue.name });
+    }
+    switch (settlement.does) {
+      case 'delete':
+        rows.remove(book, row, now);
+        ledger.count(book, 'deleted', 1);
+        return { visibleAt: null, messageId: uuidText(row.messageId) };
+      case 'extend':
+        return extend(book, row, settlement.visibilitySeconds, now);
+      case 'release':
+        return release(book, row, settlement.delaySeconds, settlement.reason, now);
+      case 'deadLetter':
+        return giveUp(book, row, settlement.reason, now);
+    }
+  }
+
+  /** The new timeout counts from now; the total since the receive is bounded. */
+  function extend(book: Book, row: MessageRow, seconds: number, now: Instant): Settled | FaultData {
+    const secondsMax = limits.visibilityTimeoutSecondsMax;
+    if (now + seconds * 1000 - row.lastReceivedAt > secondsMax * 1000)
+      return fault('visibilityTooLong', { secondsMax });
+    const times = hideFor(book.queue.settings, row.receiveCount, now, seconds);
+    rows.rehide(book, row, times, decodeHistory(row.history), now);
+    return { visibleAt: times.visibleAt, messageId: uuidText(row.messageId) };
+  }
+
+  function release(
+    book: Book,
+    row: MessageRow,
+    delaySeconds: number | undefined,
+    reason: string | undefined,
+    now: Instant,
+  ): Settled | FaultData {
+    const { settings } = book.queue;
+    const delay = delaySeconds ?? retryDelayOf(settings, row.receiveCount);
+    if (delay > settings.retentionSeconds) {
+      return fault('delayTooLong', { delaySeconds: delay, delaySecondsMax: settings.retentionSeconds });
+    }
+    const before = decodeHistory(row.history);
+    const history = reason === undefined ? before : withFailure(before, { at: now, reason });
+    const visibleAt = secondsAfter(now, delay);
+    rows.rehide(book, row, { visibleAt, heldUntil: instant(0) }, history, now);
+    return { visibleAt, messageId: uuidText(row.messageId) };
+  }
+
+  function giveUp(book: Book, row: MessageRow, reason: string | undefined, now: Instant): Settled | FaultData {
+    const to = deadLetterBook(ledger, book);
+    if (to === undefined) return fault('deadLetterQueueMissing', { queue: book.queue.name });
+    deadLetter(rows, ledger, book, to, row, reason, now);
+    return { visibleAt: null, messageId: uuidText(row.messageId) };
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * The single writer: runs lists of requests, each list in one transaction and so with one wait for the disk.
+ *
+ * A request that is refused does not fail its neighbours: refusals come before the first write. When something
+ * unexpected happens in the middle, the whole transaction is rolled back and every request runs again on its own, so
+ * that only the culprit fails. When the disk does not do what it should, nothing is tried again: whether the commit
+ * happened is unknown, and a restart finds out.
+ */
+import Database from 'better-sqlite3';
+import { Fault, type FaultData, fault } from '../../domain/errors.ts';
+import type { Instant } from '../../domain/instant.ts';
+import type { Ids } from '../../ids.ts';
+import { readMigrations } from '../migrate.ts';
+import type { ReadyNotice } from '../port.ts';
+import { StartupError } from '../startup-error.ts';
+import { receiveAttempts } from './attempts.ts';
+import {
+  databasePath,
+  type Horizon,
+  lockDirectory,
+  openHorizon,
+  openReserve,
+  prepareDirectory,
+  type Reserve,
+  readHorizon,
+} from './data-directory.ts';
+import { type Db, migrateDatabase, openWriter, proveSynchronous } from './database.ts';
+import { groupRows } from './groups.ts';
+import { idempotencyKeys } from './idempotency.ts';
+import { Ledger, type StateRow } from './ledger.ts';
+import { messageRows } from './messages.ts';
+import { queueOperations } from './queues.ts';
+import { receiveOperation } from './receive.ts';
+import { redriveOperations } from './redrive.ts';
+import { sendOperation } from './send.ts';
+import { settleOperations } from './settle.ts';
+import { upkeepOperation } from './upkeep.ts';
+
+export type StoreOptions = {
+  /** A folder of its own, or `:memory:`. */
+  readonly directory: string;
+  readonly ids: Ids;
+  /** The wall clock at start. */
+  readonly now: Instant;
+  /** Bytes of data beyond which sends are refused; absent: as much as the disk has. */
+  readonly dataBytesMax?: number | undefined;
+  /** Start although acknowledged commits are missing. */
+  readonly acceptDataLoss?: boolean | undefined;
+};
+
+export type Operations = ReturnType<typeof createOperations>;
+export type OperationName = keyof Operations;
+export type Request = { readonly name: OperationName; readonly ask: { readonly now: Instant } };
+
+/** What became of a request: its value, why it was refused, or that nobody knows. */
+export type Outcome =
+  | { readonly does: 'value'; readonly value: unknown }
+  | { readonly does: 'refuse'; readonly fault: FaultData }
+  /** A mistake of ours: nothing was changed. */
+  | { readonly does: 'break'; readonly message: string };
+
+export type BatchAnswer = {
+  readonly outcomes: readonly Outcome[];
+  readonly ready: readonly ReadyNotice[];
+  readonly isFull: boolean;
+};
+
+/** The engine cannot be trusted any more: what was in hand is unknown. */
+export class FatalError extends Error {
+  override readonly name = 'FatalError';
+}
+
+export type Store = {
+  readonly db: Db;
+  readonly state: StateRow;
+  /** Runs the requests in order, in one commit. @throws FatalError */
+  readonly run: (requests: readonly Request[]) => BatchAnswer;
+  readonly close: () => void;
+};
+
+/** Operations that make the data grow: refused while the disk is full. */
+const growing: ReadonlySet<OperationName> = new Set(['send', 'putQueue', 'startRedrive']);
+
+/** SQLite says so when it rolled back for want of space; the file is sound. */
+const fullCodes = new Set(['SQLITE_FULL']);
+/** Nothing happened: somebody else holds the file, or it cannot be written to. */
+const refusedCodes = /^SQLITE_(BUSY|LOCKED|READONLY)/;
+/** The disk or the file is not what it should be. */
+const fatalCodes = /^SQLITE_(IOERR|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL|INTERNAL|MISUSE)/;
+
+const codeOf = (error: unknown): string => (error instanceof Database.SqliteError ? error.code : '');
+
+function createOperations(db: Db, ledger: Ledger, ids: Ids) {
+  const groups = groupRows(db, ledger);
+  const rows = messageRows(db, ledger, groups);
+  const keys = idempotencyKeys(db);
+  const redrive = redriveOperations(db, ledger, rows, groups, keys);
+  const queues = queueOperations(db, ledger, groups);
+  const upkeep = upkeepOperation(db, ledger, rows, redrive);
+  return {
+    ...queues,
+    updateQueue: (ask: Parameters<typeof queues.updateQueue>[0]) => {
+      upkeep.expectWalk();
+      return queues.updateQueue(ask);
+    },
+    ...sendOperation(db, ledger, rows, keys, ids),
+    ...receiveOperation(db, ledger, rows, groups, receiveAttempts(db)),
+    ...settleOperations(db, ledger, rows),
+    startRedrive: redrive.startRedrive,
+    cancelTask: redrive.cancelTask,
+    upkeep: upkeep.upkeep,
+  };
+}
+
+/** Opens the data, brings its schema up to date and proves that it is whole. @throws StartupError */
+export function openStore(options: StoreOptions): Store {
+  const isFile = options.directory !== ':memory:';
+  const directory = isFile ? prepareDirectory(options.directory) : undefined;
+  const unlock = directory === undefined ? () => undefined : lockDirectory(directory);
+  try {
+    return openLocked(options, directory, unlock);
+  } catch (error) {
+    unlock();
+    if (codeOf(error) === '') throw error;
+    throw new StartupError(`The data cannot be opened: ${error instanceof Error ? error.message : String(error)}.`, {
+      cause: error,
+    });
+  }
+}
+
+function openLocked(options: StoreOptions, directory: string | undefined, unlock: () => void): Store {
+  const db = openWriter(directory === undefined ? ':memory:' : databasePath(directory));
+  migrateDatabase(db, readMigrations('sqlite'));
+  ensureState(db, options);
+  if (directory !== undefined) proveSynchronous(db);
+  const state = db
+    .prepare<[], StateRow>(
+      `select commit_number as commitNumber, epoch, next_number as nextNumber, high_water_at as highWaterAt,
+              seal_secret as sealSecret from engine_state`,
+    )
+    .get();
+  if (state === undefined) throw new Error('engine_state has no row.');
+  const horizon = directory === undefined ? undefined : startHorizon(directory, state, options.acceptDataLoss === true);
+  const reserve = directory === undefined ? undefined : openReserve(directory);
+  return createStore(db, state, options, horizon, reserve, unlock);
+}
+
+/** The first commit of new data; on old data a write all the same, since `synchronous` shows only after one. */
+function ensureState(db: Db, { ids, now }: StoreOptions): void {
+  db.transaction(() => {
+    db.prepare(
+      `insert into engine_state (id, commit_number, epoch, next_number, high_water_at, seal_secret)
+       values (1, 0, ?, 1, ?, ?) on conflict do nothing`,
+    ).run(ids.secret(16), now, ids.secret(32));
+    db.prepare('update engine_state set high_water_at = max(high_water_at, ?)').run(now);
+  }).immediate();
+}
+
+/** @throws StartupError when commits that were acknowledged are not there */
+function startHorizon(directory: string, state: StateRow, acceptDataLoss: boolean): Horizon {
+  const past = readHorizon(directory);
+  const isOther = past !== undefined && !past.epoch.equals(state.epoch);
+  const isBehind = past !== undefined && !isOther && past.commitNumber > state.commitNumber;
+  if ((isOther || isBehind) && !acceptDataLoss) {
+    const what = isOther
+      ? 'The database is not the one that was served from this directory'
+      : `The database ends at commit ${state.commitNumber}, but commit ${past?.commitNumber} was acknowledged`;
+    throw new StartupError(
+      `${what}: acknowledged messages are missing. Put the right files (sluice.db and sluice.db-wal) back, or start once with --accept-data-loss.`,
+    );
+  }
+  const horizon = openHorizon(directory, state.epoch);
+  horizon.write(state.commitNumber);
+  horizon.sync();
+  return horizon;
+}
+
+function createStore(
+  db: Db,
+  state: StateRow,
+  options: StoreOptions,
+  horizon: Horizon | undefined,
+  reserve: Reserve | undefined,
+  unlock: () => void,
+): Store {
+  const ledger = new Ledger(db);
+  const operations = createOperations(db, ledger, options.ids);
+  const begin = db.prepare('begin immediate');
+  const commit = db.prepare('commit');
+  const rollback = db.prepare('rollback');
+  const totalChanges = db.prepare<[], number>('select total_changes()').pluck();
+  let isFull = false;
+  let isBroken = false;
+
+  const store: Store = {
+    db,
+    state,
+    run(requests) {
+      if (isBroken) throw new FatalError('The engine has failed before.');
+      const outcomes = isOverQuota(requests) ? runWithout(requests, growing) : runAll(requests);
+      if (requests.some(({ name }) => name === 'upkeep')) tryToRecoverSpace();
+      return { outcomes, ready: ledger.takeReady(), isFull };
+    },
+    close() {
+      if (!isBroken) {
+        db.pragma('wal_checkpoint(TRUNCATE)');
+        horizon?.sync();
+      }
+      db.close();
+      horizon?.close();
+      unlock();
+    },
+  };
+  return store;
+
+  function runAll(requests: readonly Request[]): readonly Outcome[] {
+    if (isFull && requests.some(({ name }) => growing.has(name))) return runWithout(requests, growing);
+    try {
+      return runTogether(requests);
+    } catch (error) {
+      undo(error);
+      if (fullCodes.has(codeOf(error))) return runInFullDisk(requests);
+      if (refusedCodes.test(codeOf(error))) return requests.map(() => refuse(fault('overloaded', {})));
+      if (requests.length > 1) return requests.flatMap((request) => runAll([request]));
+      return [{ does: 'break', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }];
+    }
+  }
+
+  function runTogether(requests: readonly Request[]): readonly Outcome[] {
+    begin.run();
+    const changesBefore = totalChanges.get() ?? 0;
+    const outcomes = requests.map(runOne);
+    ledger.flush();
+    if (totalChanges.get() === changesBefore) {
+      // Nothing to make durable: an empty receive costs no wait for the disk.
+      commit.run();
+      return outcomes;
+    }
+    const commitNumber = ledger.close();
+    commit.run();
+    horizon?.write(commitNumber);
+    return outcomes;
+  }
+
+  function runOne({ name, ask }: Request): Outcome {
+    ledger.startOperation(ask.now);
+    try {
+      const operation = operations[name] as (ask: unknown) => unknown;
+      return { does: 'value', value: operation(ask) };
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      if (ledger.isTouched) throw new Error(`${name} was refused after it had begun to write.`, { cause: error });
+      return refuse(error.data);
+    }
+  }
+
+  /** Back to before the transaction. @throws FatalError when whether it was committed is unknown */
+  function undo(error: unknown): void {
+    if (fatalCodes.test(codeOf(error))) {
+      isBroken = true;
+      throw new FatalError(`SQLite failed with ${codeOf(error)}.`, { cause: error });
+    }
+    if (db.inTransaction) rollback.run();
+    ledger.reset();
+  }
+
+  /** Gives back the reserve, refuses what makes the data grow and does the rest. */
+  function runInFullDisk(requests: readonly Request[]): readonly Outcome[] {
+    const wasFull = isFull;
+    isFull = true;
+    reserve?.release();
+    if (!wasFull) return runWithout(requests, growing);
+    return requests.map(() => refuse(fault('storageFull', {})));
+  }
+
+  function runWithout(requests: readonly Request[], refused: ReadonlySet<OperationName>): readonly Outcome[] {
+    const rest = requests.filter(({ name }) => !refused.has(name));
+    const outcomes = rest.length === 0 ? [] : runAll(rest);
+    let next = 0;
+    return requests.map(({ name }) =>
+      refused.has(name) ? refuse(fault('storageFull', {})) : orMissing(outcomes[next++]),
+    );
+  }
+
+  function isOverQuota(requests: readonly Request[]): boolean {
+    if (options.dataBytesMax === undefined || !requests.some(({ name }) => growing.has(name))) return false;
+    return usedBytes(db) >= options.dataBytesMax;
+  }
+
+  function tryToRecoverSpace(): void {
+    if (reserve === undefined) isFull = false;
+    else isFull = !reserve.restore() && isFull;
+  }
+}
+
+/** Bytes in use in the file; free pages do not count. */
+export function usedBytes(db: Db): number {
+  const [pages, free, size] = ['page_count', 'freelist_count', 'page_size'].map((name) =>
+    Number(db.pragma(name, { simple: true })),
+  );
+  return ((pages ?? 0) - (free ?? 0)) * (size ?? 0);
+}
+
+const refuse = (data: FaultData): Outcome => ({ does: 'refuse', fault: data });
+
+function orMissing<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('A request has no outcome.');
+  return value;
+}

@@ -1,0 +1,277 @@
+/**
+ * Group commit: whatever waits while a commit is under way goes into the next one. No timer: load makes commits grow by
+ * themselves, and a request alone is committed at once.
+ *
+ * Where the single writer runs is decided here. On a thread of its own the event loop goes on while the disk works;
+ * in the same thread (tests, data in memory) everything happens in order.
+ */
+import { Worker } from 'node:worker_threads';
+import { Fault } from '../../domain/errors.ts';
+import { type Instant, instant } from '../../domain/instant.ts';
+import { limits } from '../../domain/limits.ts';
+import type { CommitNotice, ReadyNotice } from '../port.ts';
+import { StartupError } from '../startup-error.ts';
+import {
+  type BatchAnswer,
+  FatalError,
+  type OperationName,
+  type Operations,
+  type Outcome,
+  openStore,
+  type Request,
+  type Store,
+  type StoreOptions,
+} from './store.ts';
+
+/** Runs batches one at a time, here or elsewhere. */
+export type Executor = {
+  /** Present when the writer runs in this thread: its reads share the connection when the data is in memory. */
+  readonly store: Store | undefined;
+  readonly sealSecret: Uint8Array;
+  readonly highWaterAt: Instant;
+  /** Calls back once, with the answer or a FatalError. */
+  readonly execute: (requests: readonly Request[], done: (answer: BatchAnswer | FatalError) => void) => void;
+  readonly close: () => Promise<void>;
+};
+
+export function executeHere(options: StoreOptions): Executor {
+  const store = openStore(options);
+  return {
+    store,
+    sealSecret: store.state.sealSecret,
+    highWaterAt: instant(store.state.highWaterAt),
+    execute(requests, done) {
+      try {
+        done(store.run(requests));
+      } catch (error) {
+        done(error instanceof FatalError ? error : new FatalError('The writer broke.', { cause: error }));
+      }
+    },
+    async close() {
+      store.close();
+    },
+  };
+}
+
+/** What the thread says. */
+export type ThreadSays =
+  | { readonly says: 'open'; readonly sealSecret: Uint8Array; readonly highWaterAt: Instant }
+  | { readonly says: 'cannotOpen'; readonly message: string; readonly isExpected: boolean }
+  | { readonly says: 'done'; readonly answer: BatchAnswer }
+  | { readonly says: 'fatal'; readonly message: string }
+  | { readonly says: 'closed' };
+export type ThreadHears =
+  | { readonly hears: 'run'; readonly requests: readonly Request[] }
+  | { readonly hears: 'close' };
+
+/** The thread's program has the ending of this file: .ts in development, .js in a build. */
+const threadFile = new URL(`./writer-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+/** @throws StartupError */
+export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promise<Executor> {
+  const thread = new Worker(threadFile, { workerData: options, name: 'writer' });
+  let done: ((answer: BatchAnswer | FatalError) => void) | undefined;
+  let closed: (() => void) | undefined;
+
+  const finish = (answer: BatchAnswer | FatalError) => {
+    const callback = done;
+    done = undefined;
+    callback?.(answer);
+  };
+
+  const opened = await new Promise<{ sealSecret: Uint8Array; highWaterAt: Instant }>((resolve, reject) => {
+    thread.on('message', (message: ThreadSays) => {
+      switch (message.says) {
+        case 'open':
+          return resolve(message);
+        case 'cannotOpen':
+          return reject(message.isExpected ? new StartupError(message.message) : new Error(message.message));
+        case 'done':
+          return finish(message.answer);
+        case 'fatal':
+          return finish(new FatalError(message.message));
+        case 'closed':
+          return closed?.();
+      }
+    });
+    thread.on('error', (cause) => {
+      reject(cause);
+      finish(new FatalError('The writer thread broke.', { cause }));
+    });
+    thread.on('exit', () => {
+      if (closed === undefined) finish(new FatalError('The writer thread ended.'));
+      closed?.();
+    });
+  });
+
+  const tell = (message: ThreadHears) => thread.postMessage(message);
+  return {
+    store: undefined,
+    sealSecret: opened.sealSecret,
+    highWaterAt: opened.highWaterAt,
+    execute(requests, callback) {
+      done = callback;
+      tell({ hears: 'run', requests });
+    },
+    // Never terminate(): a thread that is stopped in the middle of a call takes the process with it.
+    close: () =>
+      new Promise((resolve) => {
+        closed = resolve;
+        tell({ hears: 'close' });
+      }),
+  };
+}
+
+type Pending = {
+  readonly request: Request;
+  readonly bytes: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+export type WriterListeners = {
+  readonly ready: (notice: ReadyNotice) => void;
+  readonly commit: (notice: CommitNotice) => void;
+  readonly fatal: (cause: Error) => void;
+};
+
+export class Writer {
+  readonly #executor: Executor;
+  readonly #listeners: WriterListeners;
+  readonly #elapsedMs: () => number;
+  #waiting: Pending[] = [];
+  #waitingBytes = 0;
+  #underWay: readonly Pending[] = [];
+  #underWaySinceMs = 0;
+  #isScheduled = false;
+  #isFull = false;
+  #failure: Error | undefined;
+  #idle: (() => void) | undefined;
+  #isClosing = false;
+
+  constructor(executor: Executor, listeners: WriterListeners, elapsedMs: () => number) {
+    this.#executor = executor;
+    this.#listeners = listeners;
+    this.#elapsedMs = elapsedMs;
+  }
+
+  /**
+   * @param bytes what the request carries, for the bounds of memory and commits
+   * @throws overloaded, shuttingDown before anything was accepted; storageFailed when the outcome is unknown
+   */
+  submit<N extends OperationName>(
+    name: N,
+    ask: Parameters<Operations[N]>[0],
+    bytes = 0,
+  ): Promise<ReturnType<Operations[N]>> {
+    if (this.#failure !== undefined) return Promise.reject(Fault.of('storageFailed', {}, { cause: this.#failure }));
+    if (this.#isClosing) return Promise.reject(Fault.of('shuttingDown', {}));
+    const isTooMuch =
+      this.#waiting.length >= limits.writerPendingRequestsMax ||
+      this.#waitingBytes + bytes > limits.writerPendingBytesMax;
+    if (isTooMuch) return Promise.reject(Fault.of('overloaded', {}));
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ request: { name, ask }, bytes, resolve: resolve as (value: unknown) => void, reject });
+      this.#waitingBytes += bytes;
+      this.#schedule();
+    });
+  }
+
+  get pendingRequestCount(): number {
+    return this.#waiting.length + this.#underWay.length;
+  }
+  get pendingBytes(): number {
+    return this.#waitingBytes;
+  }
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+  /** How long the commit under way has been so. */
+  get stalledMs(): number {
+    return this.#underWay.length === 0 ? 0 : this.#elapsedMs() - this.#underWaySinceMs;
+  }
+
+  /** Finishes what waits; refuses what comes later. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    if (this.pendingRequestCount > 0 && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    await this.#executor.close();
+  }
+
+  /** After the present turn of the event loop, so that all requests that have arrived go together. */
+  #schedule(): void {
+    if (this.#isScheduled || this.#underWay.length > 0) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#start();
+    });
+  }
+
+  #start(): void {
+    if (this.#underWay.length > 0 || this.#waiting.length === 0) return;
+    this.#underWay = this.#takeBatch();
+    this.#underWaySinceMs = this.#elapsedMs();
+    this.#executor.execute(
+      this.#underWay.map(({ request }) => request),
+      (answer) => this.#finish(answer),
+    );
+  }
+
+  #takeBatch(): readonly Pending[] {
+    let bytes = 0;
+    let count = 0;
+    for (const pending of this.#waiting) {
+      if (count === limits.commitRequestsMax || (count > 0 && bytes + pending.bytes > limits.commitBytesMax)) break;
+      bytes += pending.bytes;
+      count += 1;
+    }
+    const batch = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
+    this.#waitingBytes -= bytes;
+    return batch;
+  }
+
+  #finish(answer: BatchAnswer | FatalError): void {
+    const batch = this.#underWay;
+    this.#underWay = [];
+    if (answer instanceof FatalError) return this.#fail(answer, batch);
+    this.#isFull = answer.isFull;
+    for (const [i, pending] of batch.entries()) settle(pending, answer.outcomes[i]);
+    const seconds = (this.#elapsedMs() - this.#underWaySinceMs) / 1000;
+    this.#listeners.commit({ requestCount: batch.length, seconds });
+    for (const notice of answer.ready) this.#listeners.ready(notice);
+    if (this.#waiting.length > 0) this.#schedule();
+    else this.#idle?.();
+  }
+
+  #fail(cause: FatalError, batch: readonly Pending[]): void {
+    this.#failure = cause;
+    const all = [...batch, ...this.#waiting];
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const pending of all) pending.reject(Fault.of('storageFailed', {}, { cause }));
+    this.#listeners.fatal(cause);
+    this.#idle?.();
+  }
+}
+
+function settle(pending: Pending, outcome: Outcome | undefined): void {
+  switch (outcome?.does) {
+    case 'value':
+      return pending.resolve(outcome.value);
+    case 'refuse':
+      return pending.reject(new Fault(outcome.fault));
+    case 'break':
+      return pending.reject(new Error(outcome.message));
+    case undefined:
+      return pending.reject(new Error('The writer answered fewer outcomes than it was asked for.'));
+  }
+}
