@@ -6,6 +6,7 @@
  * Anything unexpected (an uncaught error, an engine that cannot be trusted) ends the process at once with 1: nothing is
  * acknowledged before it is on disk, so there is nothing to rescue, and the next start sorts out the rest.
  */
+import { createRequire } from 'node:module';
 import closeWithGrace from 'close-with-grace';
 import type { Logger } from 'pino';
 import { type Broker, createBroker } from './broker/broker.ts';
@@ -14,11 +15,10 @@ import { type Clock, systemClock } from './clock.ts';
 import { type Config, isLoopback } from './config.ts';
 import { instant, secondsAfter } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
-import type { Principal } from './domain/principal.ts';
-import { randomIds } from './ids.ts';
-import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { type Ids, randomIds } from './ids.ts';
+import { createMetrics, type MetricSources } from './metrics/metrics.ts';
 import { buildServer } from './server.ts';
-import type { Storage } from './storage/port.ts';
+import type { Storage, StorageHealth } from './storage/port.ts';
 import { openSqlite } from './storage/sqlite/engine.ts';
 import { StartupError } from './storage/startup-error.ts';
 
@@ -40,7 +40,11 @@ export type ServiceOptions = {
 const finishSecondsMax = 10;
 
 /** Serves until it is told to stop: the body of `sluice serve`. @throws StartupError */
-export async function serve(config: Config, log: Logger, { acceptDataLoss }: { acceptDataLoss: boolean }): Promise<void> {
+export async function serve(
+  config: Config,
+  log: Logger,
+  { acceptDataLoss }: { acceptDataLoss: boolean },
+): Promise<void> {
   // Data, and whatever else this process creates, is its own user's alone.
   process.umask(0o077);
   const die = (error: unknown, why: string) => {
@@ -100,13 +104,16 @@ function onFirstSignal(stop: (signal: string) => void): void {
 /** Opens the data, creates the declared queues, and listens. @throws StartupError */
 export async function startService(config: Config, log: Logger, options: ServiceOptions): Promise<Service> {
   const ids = randomIds();
+  const wall = systemClock(instant(0));
   const storage = await openSqlite({
     directory: config.dataDir,
     ids,
     log,
-    now: systemClock(instant(0)).now(),
-    ...(config.dataBytesMax === 0 ? {} : { dataBytesMax: config.dataBytesMax }),
+    now: wall.now(),
+    dataBytesMax: config.dataBytesMax === 0 ? undefined : config.dataBytesMax,
     acceptDataLoss: options.acceptDataLoss,
+    hasOwnThread: true,
+    elapsedMs: wall.elapsedMs,
   });
   storage.onFatal(options.onFatal);
   try {
@@ -115,4 +122,95 @@ export async function startService(config: Config, log: Logger, options: Service
     await storage.close();
     throw error;
   }
+}
+
+async function joinAndListen(config: Config, log: Logger, storage: Storage, ids: Ids): Promise<Service> {
+  const clock = systemClock(storage.highWaterAt);
+  const broker = createBroker({ storage, clock, ids, log });
+  const metrics = createMetrics(metricSources(config, storage, broker, clock));
+  storage.onCommit(metrics.observeCommit);
+  let isStopping = false;
+  const server = await buildServer({
+    broker,
+    clock,
+    ids,
+    log,
+    metrics,
+    version: manifest.version,
+    access: accessOf(config),
+    isReady: () => readiness(storage.health(), isStopping),
+  });
+  await applyDefinitions(broker.queues, { account: config.account }, config.queueDefinitions, log);
+  const url = await server.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+    throw listenProblem(error, config);
+  });
+  broker.upkeep.start();
+  log.info({ url, dataDir: config.dataDir, access: accessWords(config), version: manifest.version }, 'serving');
+  return {
+    url,
+    async stop() {
+      isStopping = true;
+      broker.drain();
+      const cutOff = clock.at(secondsAfter(clock.now(), finishSecondsMax), () => server.server.closeAllConnections());
+      await server.close();
+      cutOff();
+      await broker.upkeep.stop();
+      await storage.close();
+    },
+  };
+}
+
+/** The package's own description; it lies one folder up from the source and from the build. */
+const manifest: { readonly version: string } = createRequire(import.meta.url)('../package.json');
+
+const accessOf = ({ account, host, allowedHosts }: Config) =>
+  ({ account, auth: 'open', isLoopback: isLoopback(host), allowedHosts }) as const;
+
+const accessWords = ({ host }: Config): string =>
+  isLoopback(host) ? 'open, on loopback only' : 'open to everybody who reaches the port';
+
+/** A writer that answers nothing for so long, with work waiting, is not one to send requests to. */
+const stalledMsMax = 2_000;
+
+/** A full disk is no reason: receives and deletes go on, and they are what makes room. */
+function readiness({ canWrite, stalledMs }: StorageHealth, isStopping: boolean) {
+  const reasons = [
+    ...(isStopping ? ['the server is stopping'] : []),
+    ...(canWrite ? [] : ['the storage cannot write']),
+    ...(stalledMs > stalledMsMax ? [`the storage has not answered for ${stalledMs} ms`] : []),
+  ];
+  return { ready: reasons.length === 0, reasons };
+}
+
+function metricSources(
+  { account }: Config,
+  storage: Storage,
+  { queues, waiters }: Broker,
+  clock: Clock,
+): MetricSources {
+  return {
+    now: clock.now,
+    figures: () => ({ ...storage.health(), longPollCount: waiters.count() }),
+    async queuePage(cursor) {
+      const page = await queues.list(
+        { account },
+        { prefix: '', limit: limits.pageItemsMax, cursor: cursor ?? undefined },
+      );
+      return { ...page, items: page.items.map(({ queue, stats }) => ({ name: queue.name, stats })) };
+    },
+  };
+}
+
+/** Code of the system → what is wrong with where we should listen, and what would be right. */
+const listenProblems: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken by another program; stop that one, or set SLUICE_PORT to another',
+  EACCES: 'is not open to this user; set SLUICE_PORT to one from 1024 on',
+  EADDRNOTAVAIL: 'is no address of this machine; set SLUICE_HOST to one that is, such as 127.0.0.1',
+  ENOTFOUND: 'is no address of this machine; set SLUICE_HOST to one that is, such as 127.0.0.1',
+};
+
+function listenProblem(error: unknown, { host, port }: Config): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error;
+  const problem = listenProblems[String(error.code)];
+  return problem === undefined ? error : new StartupError(`Port ${port} of ${host} ${problem}.`, { cause: error });
 }

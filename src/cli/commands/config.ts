@@ -1,6 +1,6 @@
 /** `sluice config`: the settings in force, each with its source, without secrets. */
 import { Command } from 'commander';
-import { Document, isMap, isScalar } from 'yaml';
+import { Document, isNode } from 'yaml';
 import {
   type LoadedConfig,
   loadConfig,
@@ -39,7 +39,7 @@ function asYaml(loaded: LoadedConfig): string {
   const document = new Document({ ...values, definitions: definitions(loaded) });
   for (const key of settingKeys) {
     const value = document.get(key, true);
-    if (isScalar(value) || isMap(value)) value.comment = ` ${loaded.sources[key]}`;
+    if (isNode(value)) value.comment = ` ${loaded.sources[key]}`;
   }
   return document.toString().trimEnd();
 }

@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import { destination, pino, stdTimeFunctions } from 'pino';
 import { type Config, loadConfig, type Options } from '../../config.ts';
-import { serve } from '../../main.ts';
 import { StartupError } from '../../storage/startup-error.ts';
 import { givenSettings, type Io, withSettingOptions } from '../command.ts';
 
@@ -13,6 +12,8 @@ export const serveCommand = (io: Io): Command =>
     .action(async (options: Options & { acceptDataLoss?: boolean }) => {
       expectNode(process.versions.node);
       const { config } = loadConfig(io.env, io.readFile, givenSettings(options));
+      // Loaded here, so that other commands need not load a whole server first.
+      const { serve } = await import('../../main.ts');
       await serve(config, openLog(config), { acceptDataLoss: options.acceptDataLoss === true });
     });
 
