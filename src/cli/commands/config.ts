@@ -1,6 +1,6 @@
 /** `sluice config`: the settings in force, each with its source, without secrets. */
 import { Command } from 'commander';
-import { Document, isNode } from 'yaml';
+import { Document, isScalar, isSeq } from 'yaml';
 import {
   type LoadedConfig,
   loadConfig,
@@ -39,7 +39,8 @@ function asYaml(loaded: LoadedConfig): string {
   const document = new Document({ ...values, definitions: definitions(loaded) });
   for (const key of settingKeys) {
     const value = document.get(key, true);
-    if (isNode(value)) value.comment = ` ${loaded.sources[key]}`;
+    if (isSeq(value)) value.flow = true;
+    if (isScalar(value) || isSeq(value)) value.comment = ` ${loaded.sources[key]}`;
   }
   return document.toString().trimEnd();
 }
