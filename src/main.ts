@@ -37,7 +37,7 @@ export type ServiceOptions = {
 };
 
 /** Requests in hand get this long to finish in an orderly stop; then their connections are closed. */
-const finishSecondsMax = 10;
+const finishSeconds = ({ shutdownSeconds }: Config): number => Math.min(10, (shutdownSeconds * 2) / 3);
 
 /** Serves until it is told to stop: the body of `sluice serve`. @throws StartupError */
 export async function serve(
@@ -151,7 +151,8 @@ async function joinAndListen(config: Config, log: Logger, storage: Storage, ids:
     async stop() {
       isStopping = true;
       broker.drain();
-      const cutOff = clock.at(secondsAfter(clock.now(), finishSecondsMax), () => server.server.closeAllConnections());
+      const cutAt = secondsAfter(clock.now(), finishSeconds(config));
+      const cutOff = clock.at(cutAt, () => server.server.closeAllConnections());
       await server.close();
       cutOff();
       await broker.upkeep.stop();
