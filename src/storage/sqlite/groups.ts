@@ -57,7 +57,8 @@ const listGroups = /* sql */ `
    order by g.group_id limit @limit`;
 
 export type NextGroup = { readonly groupId: string; readonly readyAt: number; readonly turn: number };
-export const groupStatements = { selectNext, selectHead };
+/** For the plan test. */
+export const groupStatements = { selectNext, selectNextReadyAt, selectHead, selectGroup };
 
 export type Groups = ReturnType<typeof groupRows>;
 

@@ -77,6 +77,9 @@ const quarantineMessage = /* sql */ `
 
 const selectById = /* sql */ `select ${messageColumns} from messages where id = @id`;
 
+/** For the plan test. */
+export const messageStatements = { receiveMessage, hideMessage, moveMessage, selectById };
+
 export type MessageRows = ReturnType<typeof messageRows>;
 
 /** What a new message is made of. */

@@ -25,13 +25,13 @@ import {
 } from './messages.ts';
 
 /** The messages of a standard queue that can be received, the longest visible first. Index messages_visible. */
-export const selectVisible = /* sql */ `
+const selectVisible = /* sql */ `
   select ${messageColumns} from messages
    where backlog_id = @backlogId and is_fifo = 0 and visible_at <= @now and (visible_at, id) > (@afterVisibleAt, @afterId)
    order by visible_at, id limit @limit`;
 
 /** The messages of a group, in order. Index messages_group. */
-export const selectGroupMessages = /* sql */ `
+const selectGroupMessages = /* sql */ `
   select ${messageColumns} from messages
    where backlog_id = @backlogId and is_fifo = 1 and group_id = @groupId and sequence > @after
    order by sequence limit @limit`;
@@ -39,6 +39,9 @@ export const selectGroupMessages = /* sql */ `
 /** When the next message of a standard queue becomes visible, or did. Index messages_visible. */
 const selectNextVisibleAt = /* sql */ `
   select min(visible_at) from messages where backlog_id = @backlogId and is_fifo = 0`;
+
+/** For the plan test. */
+export const receiveStatements = { selectVisible, selectGroupMessages, selectNextVisibleAt };
 
 /** What one receive has taken and how far it may go. */
 type Basket = {

@@ -50,6 +50,13 @@ const selectWalk = /* sql */ `
 
 const selectRunning = /* sql */ `select task_id from tasks where source_queue_id = @id and status = 'running'`;
 
+/** The task that is due longest. Index tasks_due. */
+const selectDue = /* sql */ `
+  select ${taskColumns} from tasks where status = 'running' and next_at <= @now order by next_at limit 1`;
+
+/** For the plan test. */
+export const redriveStatements = { selectWalk, selectDue };
+
 type TaskRow = {
   readonly number: number;
   readonly taskId: string;
@@ -100,9 +107,7 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
       `select ${taskColumns} from tasks where account = @account and task_id = @taskId`,
     ),
     running: db.prepare<[{ id: number }], string>(selectRunning).pluck(),
-    due: db.prepare<[{ now: number }], TaskRow>(
-      `select ${taskColumns} from tasks where status = 'running' and next_at <= @now order by next_at limit 1`,
-    ),
+    due: db.prepare<[{ now: number }], TaskRow>(selectDue),
     nextAt: db.prepare<[], number | null>("select min(next_at) from tasks where status = 'running'").pluck(),
     walk: db.prepare<[{ backlogId: number; cursorEnqueuedAt: number; cursorId: number; limit: number }], MessageRow>(
       selectWalk,

@@ -24,6 +24,9 @@ const deleteDeduplication = /* sql */ `
   delete from deduplications
    where backlog_id = @backlogId and scope = @scope and deduplication_id = @deduplicationId`;
 
+/** For the plan test. */
+export const sendStatements = { selectDuplicate };
+
 type DeduplicationKey = { readonly backlogId: number; readonly scope: string; readonly deduplicationId: string };
 
 export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: IdempotencyKeys, ids: Ids) {

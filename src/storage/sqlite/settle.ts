@@ -14,6 +14,9 @@ import { deadLetter, deadLetterBook } from './receive.ts';
 /** Whether a backlog is some queue's present one. Index queues_backlog. */
 const selectIsLive = /* sql */ `select 1 from queues where backlog_id = @backlogId`;
 
+/** For the plan test. */
+export const settleStatements = { selectIsLive };
+
 const isHeld = (row: MessageRow | FaultData | undefined): row is MessageRow => row !== undefined && !('fault' in row);
 
 export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {

@@ -27,6 +27,9 @@ const selectExpired = /* sql */ `
 const selectOldest = /* sql */ `
   select enqueued_at from messages where backlog_id = @backlogId order by enqueued_at, id limit 1`;
 
+/** For the plan test. */
+export const upkeepStatements = { selectExpired, selectOldest };
+
 const deletePastHidden = /* sql */ `
   delete from hidden_counts where backlog_id = @backlogId and width = @width and at < @before`;
 

@@ -1,0 +1,132 @@
+/** What a start proves before anything is accepted, and what it refuses. */
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { QueueName } from '../../../src/domain/queue-attributes.ts';
+import type { Storage } from '../../../src/storage/port.ts';
+import { openSqlite, type SqliteOptions } from '../../../src/storage/sqlite/engine.ts';
+import { openStore } from '../../../src/storage/sqlite/store.ts';
+import { countingIds } from '../../support/ids.ts';
+import { recordingLog } from '../../support/log.ts';
+import { draftOf, trialStart as now } from '../../support/storage.ts';
+
+const queue = { account: '000000000000', name: QueueName.parse('orders') };
+
+describe('the data directory', () => {
+  let directory: string;
+  const open: Storage[] = [];
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'sluice-data-'));
+  });
+  afterEach(async () => {
+    for (const storage of open.splice(0)) await storage.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const start = async (options: Partial<SqliteOptions> = {}): Promise<Storage> => {
+    const storage = await openSqlite({ directory, ids: countingIds(), log: recordingLog(), now, ...options });
+    open.push(storage);
+    return storage;
+  };
+  const stop = async (storage: Storage): Promise<void> => {
+    open.splice(open.indexOf(storage), 1);
+    await storage.close();
+  };
+  const sendOne = (storage: Storage, body: string) =>
+    storage.send({ queue, drafts: [draftOf(body)], isAtomic: false, now });
+  const makeQueue = (storage: Storage) => storage.putQueue({ queue, kind: 'standard', settings: {}, now });
+
+  it.each([1, 2])('commits with synchronous=FULL, on opening %i as well', (opening) => {
+    for (let i = 1; i < opening; i += 1) openStore({ directory, ids: countingIds(), now }).close();
+    const store = openStore({ directory, ids: countingIds(), now });
+    store.run([{ name: 'putQueue', ask: { queue, kind: 'standard', settings: {}, now } as never }]);
+    expect(store.db.pragma('synchronous', { simple: true })).toBe(2);
+    expect(store.db.pragma('journal_mode', { simple: true })).toBe('wal');
+    store.close();
+  });
+
+  it('refuses a second server on the same data, and lets one in after the first has ended', async () => {
+    const first = await start();
+    await expect(start()).rejects.toThrow(/Another Sluice server is running on the data directory/);
+    await makeQueue(first);
+    await stop(first);
+    await expect(start().then((second) => second.findQueue(queue))).resolves.toMatchObject({ name: 'orders' });
+  });
+
+  it('refuses data of a newer version and changes nothing in it', async () => {
+    await stop(await start());
+    const file = join(directory, 'sluice.db');
+    const edit = (sql: string) => {
+      const db = new Database(file);
+      const rows = db.prepare(sql);
+      const result = rows.reader ? rows.all() : rows.run();
+      db.close();
+      return result;
+    };
+    edit("insert into migrations (number, name) values (9999, 'from_the_future')");
+    const before = edit('select * from engine_state');
+    await expect(start()).rejects.toThrow(/written by a newer version of Sluice/);
+    expect(edit('select * from engine_state')).toEqual(before);
+  });
+
+  it('refuses to serve when acknowledged commits are missing, and serves when told to accept it', async () => {
+    const storage = await start();
+    await makeQueue(storage);
+    await stop(storage);
+    await cp(join(directory, 'sluice.db'), join(directory, 'old.db'));
+    const later = await start();
+    await sendOne(later, 'acknowledged');
+    await stop(later);
+    await cp(join(directory, 'old.db'), join(directory, 'sluice.db'));
+    await expect(start()).rejects.toThrow(/acknowledged messages are missing/);
+    const accepted = await start({ acceptDataLoss: true });
+    expect(await accepted.findQueue(queue)).not.toBeNull();
+    await stop(accepted);
+    await expect(start()).resolves.toBeDefined();
+  });
+
+  it('refuses to serve fresh data where other data was served', async () => {
+    await stop(await start());
+    await rm(join(directory, 'sluice.db'));
+    const ids = countingIds();
+    ids.secret(7);
+    await expect(start({ ids })).rejects.toThrow(/not the one that was served from this directory/);
+  });
+
+  it('starts when the horizon is damaged: then it proves nothing', async () => {
+    await stop(await start());
+    await writeFile(join(directory, 'horizon'), 'not a horizon');
+    await expect(start()).resolves.toBeDefined();
+  });
+
+  it('tells the latest instant that was stored, so that time does not start before it', async () => {
+    const storage = await start();
+    await makeQueue(storage);
+    const later = (now + 3_600_000) as typeof now;
+    await storage.send({ queue, drafts: [draftOf('later')], isAtomic: false, now: later });
+    await stop(storage);
+    expect((await start()).highWaterAt).toBe(later);
+  });
+
+  it('keeps the secret of receipt handles over a restart', async () => {
+    const storage = await start();
+    const secret = Buffer.from(storage.sealSecret).toString('hex');
+    await stop(storage);
+    const ids = countingIds();
+    ids.secret(32);
+    expect(Buffer.from((await start({ ids })).sealSecret).toString('hex')).toBe(secret);
+  });
+
+  it('serves with the writer in a thread of its own', async () => {
+    const storage = await start({ hasOwnThread: true });
+    await makeQueue(storage);
+    const body = Buffer.from('....a window into a larger buffer....').subarray(4, 10);
+    await storage.send({ queue, drafts: [{ ...draftOf('x'), body }], isAtomic: false, now });
+    const { messages } = await storage.receive({ queue, limit: 1, bytesMax: 1_000, now });
+    expect(messages.map((message) => Buffer.from(message.body).toString())).toEqual(['a wind']);
+    await expect(start({ hasOwnThread: true })).rejects.toThrow(/Another Sluice server/);
+  });
+});

@@ -1,0 +1,162 @@
+/** Group commit: what goes together, and what one request's fate does to its neighbours. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { limits } from '../../../src/domain/limits.ts';
+import { QueueName } from '../../../src/domain/queue-attributes.ts';
+import type { CommitNotice, Storage } from '../../../src/storage/port.ts';
+import { openSqlite } from '../../../src/storage/sqlite/engine.ts';
+import { openStore, type Request, type Store } from '../../../src/storage/sqlite/store.ts';
+import { countingIds } from '../../support/ids.ts';
+import { recordingLog } from '../../support/log.ts';
+import { draftOf, trialStart as now } from '../../support/storage.ts';
+
+const queue = { account: '000000000000', name: QueueName.parse('orders') };
+const missing = { account: '000000000000', name: QueueName.parse('missing') };
+const send = (body: string, to = queue) => ({ queue: to, drafts: [draftOf(body)], isAtomic: false, now });
+
+describe('the writer', () => {
+  let storage: Storage;
+  const commits: CommitNotice[] = [];
+
+  beforeEach(async () => {
+    storage = await openSqlite({ directory: ':memory:', ids: countingIds(), log: recordingLog(), now });
+    await storage.putQueue({ queue, kind: 'standard', settings: {}, now });
+    commits.length = 0;
+    storage.onCommit((notice) => void commits.push(notice));
+  });
+  afterEach(() => storage.close());
+
+  it('commits requests that wait together once', async () => {
+    await Promise.all(Array.from({ length: 100 }, (_, i) => storage.send(send(`message ${i}`))));
+    expect(commits.map(({ requestCount }) => requestCount)).toEqual([100]);
+  });
+
+  it('bounds a commit in requests', async () => {
+    await Promise.all(Array.from({ length: limits.commitRequestsMax + 1 }, () => storage.send(send('x'))));
+    expect(commits.map(({ requestCount }) => requestCount)).toEqual([limits.commitRequestsMax, 1]);
+  });
+
+  it('bounds a commit in bytes', async () => {
+    const half = 'x'.repeat(1_000_000);
+    await Promise.all(Array.from({ length: 6 }, () => storage.send(send(half))));
+    expect(commits.map(({ requestCount }) => requestCount)).toEqual([4, 2]);
+  });
+
+  it('does the neighbours of a refused request', async () => {
+    const outcomes = await Promise.allSettled([
+      storage.send(send('before')),
+      storage.send(send('refused', missing)),
+      storage.send(send('after')),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(commits).toHaveLength(1);
+    const { items } = await storage.peek({ queue, state: 'all', limit: 10, now });
+    expect(items.map(({ body }) => Buffer.from(body).toString())).toEqual(['before', 'after']);
+  });
+
+  it('fails a request that breaks alone, and leaves nothing of it', async () => {
+    const broken = { ...draftOf('half'), contentType: Symbol('no text') as never };
+    const outcomes = await Promise.allSettled([
+      storage.send(send('before')),
+      storage.send({ queue, drafts: [draftOf('stored and rolled back'), broken], isAtomic: false, now }),
+      storage.send(send('after')),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    const { items } = await storage.peek({ queue, state: 'all', limit: 10, now });
+    expect(items.map(({ body }) => Buffer.from(body).toString())).toEqual(['before', 'after']);
+    expect(await storage.audit({ now })).toEqual([]);
+  });
+
+  it('refuses more than may wait, before accepting it', async () => {
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: limits.writerPendingRequestsMax + 1 }, () =>
+        storage.receive({ queue, limit: 1, bytesMax: 1, now }),
+      ),
+    );
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(1);
+    expect(outcomes.at(-1)).toMatchObject({ reason: { data: { fault: 'overloaded' } } });
+  });
+
+  it('finishes what waits when it is closed, and refuses what comes later', async () => {
+    const sent = storage.send(send('in time'));
+    const closed = storage.close();
+    await expect(storage.send(send('too late'))).rejects.toMatchObject({ data: { fault: 'shuttingDown' } });
+    await expect(sent).resolves.toHaveLength(1);
+    await closed;
+    storage = await openSqlite({ directory: ':memory:', ids: countingIds(), log: recordingLog(), now });
+  });
+});
+
+describe('the store', () => {
+  let store: Store;
+  beforeEach(() => {
+    store = openStore({ directory: ':memory:', ids: countingIds(), now });
+  });
+  afterEach(() => store.close());
+
+  const run = (...requests: readonly unknown[]) => store.run(requests as readonly Request[]);
+  const put = { name: 'putQueue', ask: { queue, kind: 'standard', settings: {}, now } };
+  const receive = { name: 'receive', ask: { queue, limit: 10, bytesMax: 1_000_000, now } };
+  const sending = (body: string) => ({ name: 'send', ask: send(body) });
+  const commitNumber = () => store.db.prepare('select commit_number from engine_state').pluck().get();
+
+  it('writes nothing for a receive that finds nothing', () => {
+    run(put);
+    const before = commitNumber();
+    run(receive);
+    expect(commitNumber()).toBe(before);
+    run(sending('x'));
+    expect(commitNumber()).toBe(Number(before) + 1);
+  });
+
+  it('prepares its statements once', () => {
+    run(put);
+    const prepare = store.db.prepare.bind(store.db);
+    let prepared = 0;
+    store.db.prepare = ((sql: string) => {
+      prepared += 1;
+      return prepare(sql);
+    }) as typeof store.db.prepare;
+    run(sending('a'), receive, sending('b'), { name: 'upkeep', ask: { now } });
+    expect(prepared).toBe(0);
+  });
+
+  it('refuses sends when the file cannot grow, goes on receiving and deleting, and recovers', () => {
+    run(put, sending('first'));
+    const pages = Number(store.db.pragma('page_count', { simple: true }));
+    store.db.pragma(`max_page_count = ${pages}`);
+    const answers = Array.from({ length: 200 }, () => run(sending('y'.repeat(900)), receive));
+    const full = answers.find(({ isFull }) => isFull);
+    expect(full?.outcomes[0]).toEqual({ does: 'refuse', fault: { fault: 'storageFull', facts: {} } });
+    expect(full?.outcomes[1]).toMatchObject({ does: 'value' });
+    expect(run(put).outcomes[0]).toMatchObject({ does: 'refuse', fault: { fault: 'storageFull' } });
+    store.db.pragma(`max_page_count = ${pages * 100}`);
+    run({ name: 'upkeep', ask: { now } });
+    expect(run(sending('again')).outcomes[0]).toMatchObject({ does: 'value' });
+  });
+});
+
+describe('a limit of the data’s size', () => {
+  it('refuses sends at the limit and takes them again when messages were deleted', async () => {
+    const storage = await openSqlite({
+      directory: ':memory:',
+      ids: countingIds(),
+      log: recordingLog(),
+      now,
+      dataBytesMax: 1_000_000,
+    });
+    await storage.putQueue({ queue, kind: 'standard', settings: {}, now });
+    const body = 'z'.repeat(100_000);
+    const send10 = () =>
+      Promise.allSettled(Array.from({ length: 20 }, () => storage.send(send(body)).then(() => 'sent')));
+    // Each turn is a commit of its own, so the limit is met between commits.
+    for (let i = 0; i < 20; i += 1) await Promise.allSettled([storage.send(send(body))]);
+    const refused = await send10();
+    expect(refused.every(({ status }) => status === 'rejected')).toBe(true);
+    expect(refused[0]).toMatchObject({ reason: { data: { fault: 'storageFull' } } });
+    const { messages } = await storage.receive({ queue, limit: 100, bytesMax: 100_000_000, now });
+    const settlements = messages.map(({ receipt }) => ({ does: 'delete', receipt }) as const);
+    await storage.settle({ queue, settlements, now });
+    await expect(storage.send(send(body))).resolves.toHaveLength(1);
+    await storage.close();
+  });
+});
