@@ -25,9 +25,12 @@ function expectNode(version: string): void {
   throw new StartupError(`Node.js is ${version}; right would be ${nodeMajorLeast} or later.`);
 }
 
-/** JSON lines on standard output. Written at once, so that the last line before the end of the process is not lost. */
+/**
+ * JSON lines on standard output. Written beside the event loop, so that a slow reader of the log does not hold up
+ * requests; pino writes what is left when the process exits, also after an uncaught error.
+ */
 const openLog = ({ logLevel }: Config) =>
   pino(
     { level: logLevel, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
-    destination({ fd: 1, sync: true }),
+    destination({ fd: 1, sync: false }),
   );
