@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -58,11 +58,21 @@ describe('the service', () => {
     expect((await server.ended).code).toBe(0);
   });
 
+  it('ends at once with 1 and a last log line after an uncaught error', async () => {
+    const planted = "process.on('SIGUSR2', () => { throw new Error('planted'); })";
+    const server = startServer(temporaryFolder(), {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(planted)}`,
+    });
+    await server.url;
+    server.child.kill('SIGUSR2');
+    expect(await server.ended).toMatchObject({ code: 1, signal: null });
+    expect(await server.logged('uncaught error')).toMatchObject({ level: 'fatal', err: { message: 'planted' } });
+  });
+
   it('keeps its files to its own user', async () => {
     const folder = join(temporaryFolder(), 'made');
     const server = startServer(folder);
     await server.url;
-    const { readdirSync, statSync } = await import('node:fs');
     for (const path of [folder, ...readdirSync(folder).map((file) => join(folder, file))]) {
       expect(statSync(path).mode & 0o077, path).toBe(0);
     }
