@@ -2,7 +2,8 @@
 # 200 orders and two workers. Order 137 is poison: it ends in the dead-letter queue, the worker is repaired, the order
 # goes round again, and the numbers add up. Needs bash and curl 7.84 or later.
 set -euo pipefail
-Q=http://localhost:8080/v1/queues
+S=http://localhost:8080
+Q=$S/v1/queues
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -55,7 +56,7 @@ grep -q '"reason": *"the amount is not a number"' "$dir/dead"
 
 # The worker is repaired; the order goes back to where it came from.
 repaired=yes
-task=$(curl -fsS -o "$dir/answer" -w '%header{location}' -X POST "$Q/orders-dlq/redrive")
+task=$S$(curl -fsS -o "$dir/answer" -w '%header{location}' -X POST "$Q/orders-dlq/redrive")
 until curl -fsS "$task" | grep '"status": *"completed"'; do sleep 0.1; done
 work
 
