@@ -1,0 +1,218 @@
+/**
+ * The HTTP server: one Fastify instance with everything that is served, built from what it is given. Tests, the bench
+ * and the process build the same one.
+ *
+ * What crosses every request stands here, in this order: request id, closing, authorisation, arrival of bodies; and
+ * after the answer the log line. Edges are mounted as plugins.
+ */
+import helmet from '@fastify/helmet';
+import apiReference from '@scalar/fastify-api-reference';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Logger } from 'pino';
+import type { Broker } from './broker/broker.ts';
+import type { Clock } from './clock.ts';
+import { Fault } from './domain/errors.ts';
+import { type Access, authorize } from './http/authorization.ts';
+import { takeBytes, trackArrivals } from './http/bodies.ts';
+import { answerClientError } from './http/client-errors.ts';
+import type { RequestMetrics } from './http/metrics.ts';
+import { type ApiDocuments, documentApi } from './http/openapi.ts';
+import { logRequests, requestIds } from './http/request-log.ts';
+import { listRoutes } from './http/routes.ts';
+import type { Ids } from './ids.ts';
+import type { Readiness } from './rest/deps.ts';
+import { answerError, answerProblems } from './rest/errors.ts';
+import { mountRest, restInfo } from './rest/index.ts';
+import { draftOf, jsonType, messageBodyBytesMax, sentJson } from './rest/send.ts';
+
+export type ServerDeps = {
+  readonly broker: Broker;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Logger;
+  readonly metrics?: RequestMetrics | undefined;
+  readonly version: string;
+  readonly access: Access;
+  readonly isReady: () => Readiness;
+  /** Sees every answer before it is sent: how tests compare all of them with the OpenAPI document. */
+  readonly checkAnswer?: ((request: FastifyRequest, reply: FastifyReply, payload: unknown) => void) | undefined;
+  /** Mounts `POST /reference`: the same work as a send, but nothing is stored. For the bench. */
+  readonly referenceRoute?: boolean | undefined;
+};
+
+export type Server = FastifyInstance & { readonly documents: ApiDocuments };
+
+/** What one client, or one connection, may cost before any of our code runs. */
+export const httpLimits = {
+  headersTimeoutMs: 10_000,
+  /** Off: bodies are timed one by one, since this would also cut long uploads that move. */
+  requestTimeoutMs: 0,
+  keepAliveTimeoutMs: 65_000,
+  connectionsCheckMs: 5_000,
+  requestsPerSocketMax: 10_000,
+  connectionsMax: 10_000,
+  headerBytesMax: 16_384,
+  headersMax: 100,
+  /** Longer ones fail with the header bytes; every part of a path is checked by its operation. */
+  pathPartCharsMax: 16_384,
+} as const;
+
+export async function buildServer(deps: ServerDeps): Promise<Server> {
+  const { clock, ids, log } = deps;
+  const app: FastifyInstance = fastify({
+    logger: false,
+    genReqId: requestIds(clock, ids),
+    requestIdHeader: false,
+    exposeHeadRoutes: false,
+    // Answered by a hook, as a problem.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    keepAliveTimeout: httpLimits.keepAliveTimeoutMs,
+    maxRequestsPerSocket: httpLimits.requestsPerSocketMax,
+    routerOptions: { maxParamLength: httpLimits.pathPartCharsMax },
+    http: {
+      maxHeaderSize: httpLimits.headerBytesMax,
+      headersTimeout: httpLimits.headersTimeoutMs,
+      requestTimeout: httpLimits.requestTimeoutMs,
+      connectionsCheckingInterval: httpLimits.connectionsCheckMs,
+    },
+    frameworkErrors: (error, request, reply) => {
+      setCommonHeaders(reply, request.id);
+      answerError(error, request, reply, log);
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket),
+  });
+  app.server.maxConnections = httpLimits.connectionsMax;
+
+  const documents = await documentApi(app, restInfo(deps.version));
+  app.decorate('documents', documents);
+  const routes = listRoutes(app);
+  const arrivals = trackArrivals(clock);
+  const state = closingState(app);
+
+  app.decorateRequest('startedMs', 0);
+  app.decorateRequest('arrival');
+  app.addHook('onRequest', (request, reply, done) => {
+    request.startedMs = clock.elapsedMs();
+    setCommonHeaders(reply, request.id);
+    if (state.isClosing) throw Fault.of('shuttingDown', {});
+    requireSaneHeaders(request);
+    done();
+  });
+  declareDocsPublic(app);
+  authorize(app, deps.access);
+  app.addHook('onRequest', (_request, reply, done) => {
+    arrivals.begun(reply);
+    done();
+  });
+  const { checkAnswer } = deps;
+  if (checkAnswer !== undefined) {
+    app.addHook('onSend', async (request, reply, payload) => {
+      checkAnswer(request, reply, payload);
+      return payload;
+    });
+  }
+  app.addHook('onResponse', (request, _reply, done) => {
+    arrivals.ended(request);
+    done();
+  });
+  logRequests(app, { log, clock, metrics: deps.metrics });
+  answerProblems(app, routes, log);
+  app.addHook('onClose', async () => arrivals.close());
+
+  const { broker, isReady, version, metrics } = deps;
+  mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
+  await mountDocs(app);
+  if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
+  await app.ready();
+  return app as Server;
+}
+
+/** No answer of the API is a page, may be framed, sniffed, or kept. */
+function setCommonHeaders(reply: FastifyReply, requestId: string): void {
+  reply
+    .header('x-request-id', requestId)
+    .header('x-content-type-options', 'nosniff')
+    .header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    .header('cache-control', 'no-store');
+}
+
+/** While the server stops, requests that still come are refused; what is in hand is finished. */
+function closingState(app: FastifyInstance): { readonly isClosing: boolean } {
+  const state = { isClosing: false };
+  app.addHook('preClose', (done) => {
+    state.isClosing = true;
+    done();
+  });
+  return state;
+}
+
+/** @throws invalidArgument */
+function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
+  if (raw.rawHeaders.length > httpLimits.headersMax * 2) {
+    throw Fault.of('invalidArgument', { name: 'headers', problem: `there are more than ${httpLimits.headersMax}` });
+  }
+  if (headers.upgrade !== undefined && headers.upgrade.toLowerCase() === 'websocket') {
+    throw Fault.of('invalidArgument', { name: 'Upgrade', problem: 'there are no WebSockets here' });
+  }
+}
+
+const docsPath = '/docs';
+
+/** The pages of the API reference come from a package, whose routes cannot declare an action themselves. */
+function declareDocsPublic(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    if (route.url.startsWith(docsPath)) route.config = { ...route.config, action: 'public' };
+  });
+}
+
+/** The API reference: everything it needs comes from here, so it works without the internet. */
+async function mountDocs(app: FastifyInstance): Promise<void> {
+  await app.register(helmet, { global: false });
+  await app.register(apiReference, {
+    routePrefix: docsPath,
+    configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
+    hooks: {
+      onRequest: (_request, reply, done) => {
+        reply.removeHeader('content-security-policy');
+        void reply.helmet({ contentSecurityPolicy: { useDefaults: false, directives: docsPolicy }, hsts: false });
+        done();
+      },
+    },
+  });
+}
+
+/** The reference starts itself with an inline script and brings its styles inline. */
+const docsPolicy = {
+  'default-src': ["'none'"],
+  'script-src': ["'self'", "'unsafe-inline'"],
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'img-src': ["'self'", 'data:', 'blob:'],
+  'font-src': ["'self'", 'data:'],
+  'connect-src': ["'self'"],
+  'worker-src': ["'self'", 'blob:'],
+  'base-uri': ["'none'"],
+  'form-action': ["'none'"],
+  'frame-ancestors': ["'none'"],
+};
+
+/** What a send costs without storing: the yardstick of the bench, in the same instance behind the same hooks. */
+function mountReference(
+  app: FastifyInstance,
+  { clock, ids }: ServerDeps,
+  arrivals: ReturnType<typeof trackArrivals>,
+): void {
+  const messageId = ids.uuid(clock.now());
+  app.register(async (scope) => {
+    takeBytes(scope, arrivals, messageBodyBytesMax);
+    scope.post(
+      '/reference',
+      { config: { action: 'public' }, bodyLimit: messageBodyBytesMax },
+      async (request, reply) => {
+        draftOf(request);
+        reply.code(201).header('content-type', jsonType);
+        return sentJson({ messageId, sequence: null, isDuplicate: false });
+      },
+    );
+  });
+}
