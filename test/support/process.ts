@@ -59,7 +59,7 @@ function readLog(child: ChildProcess, ended: Promise<Ended>): ServerProcess['log
   const waiting = new Map<string, (line: Record<string, unknown>) => void>();
   if (child.stdout === null) throw new Error('The program has no standard output.');
   createInterface(child.stdout).on('line', (text) => {
-    if (!text.startsWith('{')) return;
+    if (!text.startsWith('{"level"')) return;
     const line = JSON.parse(text) as Record<string, unknown>;
     lines.push(line);
     waiting.get(String(line.msg))?.(line);
