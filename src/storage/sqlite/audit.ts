@@ -46,10 +46,10 @@ const checks: readonly Check[] = [
     says: 'the narrow and the wide sums of hidden messages differ',
     sql: `select backlog_id, bucket, sum(narrow), sum(wide) from (
             select backlog_id, at / ${wideMs} as bucket, hidden + 1000000 * held as narrow, 0 as wide
-              from hidden_counts where width = 1 and at / ${wideMs} > @now / ${wideMs}
+              from hidden_counts where width = 1 and at / ${wideMs} > cast(@now as integer) / ${wideMs}
             union all
             select backlog_id, at, 0, hidden + 1000000 * held from hidden_counts
-             where width = ${wideMs} and at > @now / ${wideMs})
+             where width = ${wideMs} and at > cast(@now as integer) / ${wideMs})
           where backlog_id in (${live}) group by backlog_id, bucket having sum(narrow) <> sum(wide)`,
   },
   {

@@ -82,14 +82,18 @@ const addHidden = /* sql */ `
   insert into hidden_counts (backlog_id, width, at, hidden, held) values (@backlogId, @width, @at, @hidden, @held)
   on conflict do update set hidden = hidden + excluded.hidden, held = held + excluded.held`;
 
-/** Messages hidden and held at @now: the rest of the running ten seconds exactly, what follows in steps of ten. */
+/**
+ * Messages hidden and held at @now: the rest of the running ten seconds exactly, what follows in steps of ten. The
+ * driver binds instants as reals, whose quotient would be one too: the cast keeps the bucket whole.
+ */
 export const sumHidden = /* sql */ `
   select coalesce(sum(hidden), 0) as hiddenCount, coalesce(sum(held), 0) as heldCount
     from (select hidden, held from hidden_counts
-           where backlog_id = @backlogId and width = 1 and at > @now and at < (@now / ${wideMs} + 1) * ${wideMs}
+           where backlog_id = @backlogId and width = 1 and at > @now
+             and at < (cast(@now as integer) / ${wideMs} + 1) * ${wideMs}
           union all
           select hidden, held from hidden_counts
-           where backlog_id = @backlogId and width = ${wideMs} and at > @now / ${wideMs})`;
+           where backlog_id = @backlogId and width = ${wideMs} and at > cast(@now as integer) / ${wideMs})`;
 
 export type StateRow = {
   readonly commitNumber: number;
