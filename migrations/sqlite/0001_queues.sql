@@ -18,7 +18,8 @@ create table engine_state (
 ) strict;
 
 create table queues (
-  id                  integer primary key,
+  -- Never given again, or a receipt of a deleted queue would fit the next one.
+  id                  integer primary key autoincrement,
   account             text not null,
   name                text not null,
   kind                text not null constraint queue_kind_is_known check (kind in ('standard', 'fifo')),
