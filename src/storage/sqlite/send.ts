@@ -79,8 +79,11 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
     if (maxMessages === null && maxBytes === null) return [];
     let messages = book.messageCount;
     let bytes = book.bytes;
+    const inBatch = new Set<string>();
     return admitted.map((one) => {
       if (isFault(one) || firstOf(book, one, now) !== undefined) return undefined;
+      const key = isFifo(book.queue) ? JSON.stringify(deduplicationKey(book, one)) : undefined;
+      if (key !== undefined && inBatch.has(key)) return undefined;
       const { name } = book.queue;
       if (maxMessages !== null && messages + 1 > maxMessages) {
         return fault('queueFull', { queue: name, limit: 'maxMessages', value: maxMessages });
@@ -90,6 +93,7 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
       }
       messages += 1;
       bytes += one.bytes;
+      if (key !== undefined) inBatch.add(key);
       return undefined;
     });
   }
@@ -112,11 +116,11 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
     return { messageId: uuidText(messageId), sequence: id, isDuplicate: false };
   }
 
-  /** The send that this one repeats: the first accepted one of its deduplication id within the window. */
+  /** The send that this one repeats: the first accepted one of its deduplication id within the window, end included. */
   function firstOf(book: Book, admitted: Admitted, now: Instant): { messageId: Buffer; sequence: number } | undefined {
     if (!isFifo(book.queue)) return undefined;
     const first = statements.duplicate.get(deduplicationKey(book, admitted));
-    return first !== undefined && first.expiresAt > now ? first : undefined;
+    return first !== undefined && first.expiresAt >= now ? first : undefined;
   }
 
   function storeNew(book: Book, draft: Draft, admitted: Admitted, now: Instant): { id: number; messageId: Buffer } {

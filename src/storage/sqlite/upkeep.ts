@@ -36,7 +36,7 @@ const deletePastHidden = /* sql */ `
 /** Rows in the order of time; those at the front are the first to pass. */
 const deletePassed = (table: 'deduplications' | 'idempotency_keys' | 'receive_attempts') => /* sql */ `
   delete from ${table}
-   where id in (select id from (select id, expires_at from ${table} order by id limit @limit) where expires_at <= @now)`;
+   where id in (select id from (select id, expires_at from ${table} order by id limit @limit) where expires_at < @now)`;
 
 /** The tables of a dead backlog, each emptied slice by slice. Bodies go with their messages. */
 const deleteDead = [
