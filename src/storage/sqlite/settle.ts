@@ -8,7 +8,7 @@ import type { Settled, Settlement } from '../port.ts';
 import type { Db } from './database.ts';
 import type { Book, Ledger } from './ledger.ts';
 import { parseMessageId, uuidText } from './message-id.ts';
-import { decodeHistory, type MessageRow, type MessageRows } from './messages.ts';
+import { decodeHistory, isExpired, type MessageRow, type MessageRows } from './messages.ts';
 import { deadLetter, deadLetterBook } from './receive.ts';
 
 /** Whether a backlog is some queue's present one. Index queues_backlog. */
@@ -34,7 +34,7 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
 
     removeMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): null {
       const book = ledger.book(ask.queue);
-      const row = rowOf(book, ask.messageId);
+      const row = rowOf(book, ask.messageId, ask.now);
       if (row === undefined) {
         throw Fault.of('messageNotFound', { messageId: ask.messageId, queue: book.queue.name });
       }
@@ -44,12 +44,11 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
     },
   };
 
-  function rowOf(book: Book, messageId: string): MessageRow | undefined {
+  function rowOf(book: Book, messageId: string, now: Instant): MessageRow | undefined {
     const parsed = parseMessageId(messageId);
     const row = parsed === undefined ? undefined : rows.byId(parsed.number);
-    return row !== undefined && row.backlogId === book.backlogId && parsed?.bytes.equals(row.messageId) === true
-      ? row
-      : undefined;
+    if (row === undefined || row.backlogId !== book.backlogId || isExpired(book, row, now)) return undefined;
+    return parsed?.bytes.equals(row.messageId) === true ? row : undefined;
   }
 
   /** The message that the receipt holds now; undefined when it is gone for good. */
@@ -61,6 +60,8 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
       // Moved to another queue, where it lives on; or left behind by a purge, which is gone.
       return isLive.get({ backlogId: row.backlogId }) === undefined ? undefined : fault('receiptExpired', {});
     }
+    // Past its retention a message is gone, whether upkeep has met it or not.
+    if (isExpired(book, row, now)) return undefined;
     if (row.receives !== receipt.receive || row.heldUntil <= now) return fault('receiptExpired', {});
     return row;
   }
