@@ -28,7 +28,7 @@ const leaveGroup = /* sql */ `
 
 /** The earliest message of a group. Index messages_group. */
 const selectHead = /* sql */ `
-  select visible_at as visibleAt from messages
+  select id, visible_at as visibleAt from messages
    where backlog_id = @backlogId and group_id = @groupId and is_fifo = 1 order by sequence limit 1`;
 
 const selectGroup = /* sql */ `
@@ -68,7 +68,7 @@ export function groupRows(db: Db, ledger: Ledger) {
     join: db.prepare(joinGroup),
     deleteLast: db.prepare<[Key]>(deleteLast),
     leave: db.prepare<[Key]>(leaveGroup),
-    head: db.prepare<[Key], { visibleAt: number }>(selectHead),
+    head: db.prepare<[Key], { id: number; visibleAt: number }>(selectHead),
     group: db.prepare<[Key], { readyAt: number }>(selectGroup),
     setReady: db.prepare<[Key & { readyAt: number; turn: number }]>(setReady),
     next: db.prepare<[{ backlogId: number; now: number; readyAt: number; turn: number }], NextGroup>(selectNext),
@@ -127,9 +127,9 @@ export function groupRows(db: Db, ledger: Ledger) {
       return at === null ? null : instant(at);
     },
 
-    isReady(book: Book, groupId: string, now: Instant): boolean {
-      const group = statements.group.get({ backlogId: book.backlogId, groupId });
-      return group !== undefined && group.readyAt <= now;
+    /** Whether the message is the earliest of its group. */
+    isHead(book: Book, groupId: string, id: number): boolean {
+      return statements.head.get({ backlogId: book.backlogId, groupId })?.id === id;
     },
   };
 }

@@ -198,9 +198,10 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
     const isAtEnd = walk(task, source, movesMax, now);
     if (task.status !== 'running') return;
     if (task.moveLimit !== null && task.movedCount >= task.moveLimit) return finish(task, 'completed', now);
-    if (!isAtEnd) return pace(task, task.movedCount - movedBefore, now);
-    if (task.skippedUntil === 0) return finish(task, 'completed', now);
-    task.nextAt = Math.max(task.skippedUntil, now + 1);
+    if (isAtEnd && task.skippedUntil === 0) return finish(task, 'completed', now);
+    pace(task, task.movedCount - movedBefore, now);
+    if (!isAtEnd) return;
+    task.nextAt = Math.max(task.skippedUntil, task.nextAt, now + 1);
     task.skippedUntil = 0;
     task.cursorEnqueuedAt = -1;
     task.cursorId = -1;
@@ -217,9 +218,10 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
       task.cursorEnqueuedAt = row.enqueuedAt;
       task.cursorId = row.id;
       if (row.sequence > task.sequenceMax || isExpired(source, row, now)) continue;
-      const isBlocked = isFifo(source.queue) && !groups.isReady(source, row.groupId, now);
+      // Only the head of a group moves: a message that the walk passed over must not be overtaken.
+      const isBlocked = isFifo(source.queue) && !groups.isHead(source, row.groupId, row.id);
       if (row.visibleAt > now || isBlocked) {
-        // A blocked group's next chance is not known better than by looking again soon.
+        // When the head of its group will have moved is not known better than by looking again soon.
         const until = row.visibleAt > now ? row.visibleAt : now + 1_000;
         task.skippedUntil = task.skippedUntil === 0 ? until : Math.min(task.skippedUntil, until);
         continue;
@@ -245,10 +247,24 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
     if (target.queue.id === source.queue.id) {
       return fault('redriveInvalid', { problem: `"${name}" is the queue itself` });
     }
+    const refusal = isFull(target, row);
+    if (refusal !== undefined) return refusal;
     const change = { receiveCount: 0, enqueuedAt: now, deduplicationId: row.deduplicationId, history };
     rows.move(source, target, row, change, now);
     ledger.count(source, 'redriven', 1);
     task.movedCount += 1;
+    return undefined;
+  }
+
+  /** What a send of the message would be refused with, where the queue has limits. */
+  function isFull({ queue, messageCount, bytes }: Book, row: MessageRow): FaultData | undefined {
+    const { maxMessages, maxBytes } = queue.settings;
+    if (maxMessages !== null && messageCount + 1 > maxMessages) {
+      return fault('queueFull', { queue: queue.name, limit: 'maxMessages', value: maxMessages });
+    }
+    if (maxBytes !== null && bytes + row.bytes > maxBytes) {
+      return fault('queueFull', { queue: queue.name, limit: 'maxBytes', value: maxBytes });
+    }
     return undefined;
   }
 
