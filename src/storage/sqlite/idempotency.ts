@@ -10,7 +10,8 @@ const selectKey = /* sql */ `
 
 const insertKey = /* sql */ `
   insert into idempotency_keys (queue_id, operation, key, fingerprint, answer, expires_at)
-  values (@queueId, @operation, @key, @fingerprint, @answer, @expiresAt)`;
+  values (@queueId, @operation, @key, @fingerprint, @answer, @expiresAt)
+  on conflict do update set fingerprint = @fingerprint, answer = @answer, expires_at = @expiresAt`;
 
 type KeyRow = {
   readonly id: number;
