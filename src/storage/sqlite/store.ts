@@ -197,9 +197,9 @@ function createStore(
     state,
     run(requests) {
       if (isBroken) throw new FatalError('The engine has failed before.');
-      const outcomes = isOverQuota(requests) ? runWithout(requests, growing) : runAll(requests);
+      const outcomes = isOverQuota() ? runWithout(requests, growing) : runAll(requests);
       if (requests.some(({ name }) => name === 'upkeep')) tryToRecoverSpace();
-      return { outcomes, ready: ledger.takeReady(), isFull };
+      return { outcomes, ready: ledger.takeReady(), isFull: isFull || isOverQuota() };
     },
     close() {
       if (!isBroken) {
@@ -282,9 +282,8 @@ function createStore(
     );
   }
 
-  function isOverQuota(requests: readonly Request[]): boolean {
-    if (options.dataBytesMax === undefined || !requests.some(({ name }) => growing.has(name))) return false;
-    return usedBytes(db) >= options.dataBytesMax;
+  function isOverQuota(): boolean {
+    return options.dataBytesMax !== undefined && usedBytes(db) >= options.dataBytesMax;
   }
 
   function tryToRecoverSpace(): void {
