@@ -25,20 +25,41 @@ const selectPeek = /* sql */ `
    order by enqueued_at, id limit @limit`;
 
 const selectStats = /* sql */ `
-  select q.backlog_id as backlogId, c.message_count as messageCount, c.bytes, c.sent as sentTotal,
+  select q.backlog_id as backlogId, q.settings ->> '$.retentionSeconds' as retentionSeconds,
+         c.message_count as messageCount, c.bytes, c.sent as sentTotal,
          c.received as receivedTotal, c.deleted as deletedTotal, c.redelivered as redeliveredTotal,
          c.dead_lettered as deadLetteredTotal, c.expired as expiredTotal, c.purged as purgedTotal,
          c.redriven as redrivenTotal, c.quarantined as quarantinedTotal
     from queues q join queue_counters c on c.queue_id = q.id
    where q.id = @id`;
 
+/** The message kept longest. Index messages_enqueued. */
 const selectOldestSentAt = /* sql */ `
-  select sent_at from messages where backlog_id = @backlogId order by enqueued_at, id limit 1`;
+  select sent_at from messages
+   where backlog_id = @backlogId and enqueued_at > @until order by enqueued_at, id limit 1`;
+
+/** Expired messages that upkeep has not met yet are in the sums, but no longer in the queue. Index messages_enqueued. */
+const sumExpired = /* sql */ `
+  select count(*) as messageCount, coalesce(sum(bytes), 0) as bytes,
+         coalesce(sum(visible_at > @now), 0) as hiddenCount, coalesce(sum(held_until > @now), 0) as heldCount
+    from (select bytes, visible_at, held_until from messages
+           where backlog_id = @backlogId and enqueued_at <= @until limit @limit)`;
+/** Upkeep is behind when there are more: then the counts show what it still has to remove. */
+const expiredSummedMax = 2_000;
 
 type StatsRow = Omit<QueueStats, 'availableCount' | 'inFlightCount' | 'delayedCount' | 'oldestSentAt'> & {
   readonly backlogId: number;
   readonly messageCount: number;
+  readonly retentionSeconds: number;
 };
+
+type Sums = {
+  readonly messageCount: number;
+  readonly bytes: number;
+  readonly hiddenCount: number;
+  readonly heldCount: number;
+};
+const noSums: Sums = { messageCount: 0, bytes: 0, hiddenCount: 0, heldCount: 0 };
 
 /** The reading half of the port. */
 export type Reads = Pick<
@@ -76,7 +97,8 @@ export function createReads(db: Db): Reads {
       .pluck(),
     stats: db.prepare<[{ id: number }], StatsRow>(selectStats),
     hidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(sumHidden),
-    oldest: db.prepare<[{ backlogId: number }], number>(selectOldestSentAt).pluck(),
+    expired: db.prepare<[{ backlogId: number; now: number; until: number; limit: number }], Sums>(sumExpired),
+    oldest: db.prepare<[{ backlogId: number; until: number }], number>(selectOldestSentAt).pluck(),
     peek: db.prepare<[{ backlogId: number; enqueuedAt: number; id: number; limit: number }], MessageRow>(selectPeek),
     message: db.prepare<[{ id: number }], MessageRow>(`select ${messageColumns} from messages where id = @id`),
     body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
@@ -101,12 +123,17 @@ export function createReads(db: Db): Reads {
   const statsOf = (id: number, now: Instant): QueueStats | null => {
     const row = statements.stats.get({ id });
     if (row === undefined) return null;
-    const { backlogId, messageCount, ...totals } = row;
-    const { hiddenCount = 0, heldCount = 0 } = statements.hidden.get({ backlogId, now }) ?? {};
-    const oldest = statements.oldest.get({ backlogId });
+    const { backlogId, messageCount, retentionSeconds, ...totals } = row;
+    const until = now - retentionSeconds * 1000;
+    const expired = statements.expired.get({ backlogId, now, until, limit: expiredSummedMax }) ?? noSums;
+    const all = statements.hidden.get({ backlogId, now });
+    const hiddenCount = (all?.hiddenCount ?? 0) - expired.hiddenCount;
+    const heldCount = (all?.heldCount ?? 0) - expired.heldCount;
+    const oldest = statements.oldest.get({ backlogId, until });
     return {
       ...totals,
-      availableCount: messageCount - hiddenCount,
+      bytes: totals.bytes - expired.bytes,
+      availableCount: messageCount - expired.messageCount - hiddenCount,
       inFlightCount: heldCount,
       delayedCount: hiddenCount - heldCount,
       oldestSentAt: oldest === undefined ? null : instant(oldest),
