@@ -1,0 +1,564 @@
+/** Redrive: tasks that move messages back, at a rate, up to a limit, once each, whatever happens in between. */
+import { describe, expect, it } from 'vitest';
+import { limits } from '../../../src/domain/limits.ts';
+import { QueueName } from '../../../src/domain/queue-attributes.ts';
+import type { RedriveTask } from '../../../src/domain/redrive.ts';
+import {
+  attributes,
+  bodiesOf,
+  bodyOf,
+  type Engine,
+  expectRejection,
+  faultOf,
+  fifo,
+  nextTaskId,
+  nth,
+  pages,
+  restartCase,
+  type Trial,
+  trialsOf,
+} from '../../support/storage.ts';
+
+const numbered = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
+
+export function redriveConform(engine: Engine): void {
+  describe('redrive', () => {
+    const trial = trialsOf(engine);
+
+    /** Queues q and q-dlq with so many dead letters of q. */
+    const withLetters = async (count: number, settings: Parameters<Trial['put']>[1] = {}) => {
+      const t = await trial();
+      await t.putPair('q', 1_000, settings);
+      await letters(t, 'q', numbered(count));
+      return t;
+    };
+    const letters = async (t: Trial, queue: string, bodies: readonly string[]) => {
+      if (bodies.length === 0) return;
+      await t.send(queue, ...bodies.map((body) => (queue.endsWith('.fifo') ? fifo('g', body) : body)));
+      while (true) {
+        const held = await t.receive(queue);
+        if (held.length === 0) return;
+        await t.settle(
+          queue,
+          ...held.map(({ receipt }) => ({ does: 'deadLetter' as const, receipt, reason: 'because' })),
+        );
+      }
+    };
+    const finished = async (t: Trial, { taskId }: RedriveTask) => {
+      await t.upkeep();
+      return t.task(taskId);
+    };
+
+    it('moves every message back to where it came from', async () => {
+      const t = await withLetters(7);
+      const task = await t.redrive('q-dlq');
+      expect(task).toMatchObject({
+        account: t.account,
+        source: 'q-dlq',
+        destination: null,
+        ratePerSecond: null,
+        limit: null,
+        status: 'running',
+        movedCount: 0,
+        toMoveCount: 7,
+        startedAt: t.now,
+        finishedAt: null,
+        failure: null,
+      });
+      expect(await finished(t, task)).toMatchObject({
+        status: 'completed',
+        movedCount: 7,
+        finishedAt: t.now,
+        failure: null,
+      });
+      expect(await t.counts('q-dlq')).toEqual([0, 0, 0]);
+      expect((await t.receiveBodies('q')).toSorted()).toEqual(numbered(7));
+      expect((await t.stats('q-dlq')).redrivenTotal).toBe(7);
+    });
+
+    it('gives each message a fresh start: no receives, no dead letter, a new retention', async () => {
+      const t = await trial();
+      await t.putPair('q', 1, { retentionSeconds: 100 });
+      const all = attributes({ a: { type: 'String', value: 'b' } });
+      const sent = await t.sendOne('q', { body: 'x', contentType: 'x/y', attributes: all, groupId: 'g' });
+      for (let round = 0; round < 2; round += 1) await t.receive('q', { visibilitySeconds: 0 });
+      t.advance(90);
+      await t.redrive('q-dlq');
+      await t.upkeep();
+      expect(await t.peek('q')).toMatchObject([
+        {
+          messageId: sent.messageId,
+          contentType: 'x/y',
+          groupId: 'g',
+          receiveCount: 0,
+          firstReceivedAt: null,
+          enqueuedAt: t.now,
+        },
+      ]);
+      t.advance(50);
+      const message = await t.receiveOne('q', { visibilitySeconds: 0 });
+      expect(message).toMatchObject({ receiveCount: 1, firstReceivedAt: t.now });
+      expect(message.history.deadLetter).toBeUndefined();
+      expect([...message.attributes]).toEqual([...all]);
+      expect(bodyOf(message)).toBe('x');
+    });
+
+    it('moves the messages of several sources each to its own', async () => {
+      const t = await withLetters(3);
+      await t.put('r', { deadLetter: { queue: QueueName.parse('q-dlq'), maxReceiveCount: 1_000 } });
+      await letters(t, 'r', ['r1', 'r2']);
+      const task = await t.redrive('q-dlq');
+      expect(await finished(t, task)).toMatchObject({ status: 'completed', movedCount: 5 });
+      expect((await t.receiveBodies('q')).toSorted()).toEqual(numbered(3));
+      expect((await t.receiveBodies('r')).toSorted()).toEqual(['r1', 'r2']);
+    });
+
+    it('moves to a named queue what was dead-lettered or sent there', async () => {
+      const t = await withLetters(2);
+      await t.put('elsewhere');
+      await t.send('q-dlq', 'sent');
+      const task = await t.redrive('q-dlq', { to: 'elsewhere' });
+      expect(task).toMatchObject({ destination: 'elsewhere', toMoveCount: 3 });
+      expect(await finished(t, task)).toMatchObject({ status: 'completed', movedCount: 3 });
+      expect((await t.receiveBodies('elsewhere')).toSorted()).toEqual(['m0', 'm1', 'sent']);
+      expect(await t.counts('q')).toEqual([0, 0, 0]);
+    });
+
+    it('of an empty queue is completed with nothing moved', async () => {
+      const t = await withLetters(0);
+      const task = await t.redrive('q-dlq');
+      expect(task.toMoveCount).toBe(0);
+      expect(await finished(t, task)).toMatchObject({ status: 'completed', movedCount: 0 });
+    });
+
+    it('moves up to its limit, the oldest first', async () => {
+      const t = await withLetters(5);
+      const task = await t.redrive('q-dlq', { limit: 2 });
+      expect(task).toMatchObject({ limit: 2, toMoveCount: 2 });
+      expect(await finished(t, task)).toMatchObject({ status: 'completed', movedCount: 2 });
+      expect(await t.receiveBodies('q')).toEqual(['m0', 'm1']);
+      expect(bodiesOf(await t.peek('q-dlq'))).toEqual(['m2', 'm3', 'm4']);
+    });
+
+    it('with a limit beyond what is there moves what is there', async () => {
+      const t = await withLetters(2);
+      const task = await t.redrive('q-dlq', { limit: 10 });
+      expect(task.toMoveCount).toBe(2);
+      expect(await finished(t, task)).toMatchObject({ status: 'completed', movedCount: 2 });
+    });
+
+    it.each([
+      { count: 5, rate: 1 },
+      { count: 21, rate: 10 },
+      { count: 250, rate: 100 },
+    ])('moves $count messages at $rate per second in no less and not much more time', async ({ count, rate }) => {
+      const t = await withLetters(count);
+      const startedAt = t.now;
+      const { taskId } = await t.redrive('q-dlq', { rate });
+      for (let step = 0; ; step += 1) {
+        expect(step).toBeLessThan(5_000);
+        const { nextAt } = await t.storage.upkeep({ now: t.now });
+        const task = await t.task(taskId);
+        const elapsedSeconds = (t.now - startedAt) / 1000;
+        expect(task.movedCount, `after ${elapsedSeconds} s`).toBeLessThanOrEqual(1 + elapsedSeconds * rate + 1e-9);
+        if (task.status === 'completed') break;
+        expect(task.status).toBe('running');
+        expect(nextAt, 'a running task is due some time').not.toBeNull();
+        t.advanceTo(nextAt ?? t.now);
+      }
+      expect((t.now - startedAt) / 1000).toBeGreaterThanOrEqual((count - 1) / rate);
+      expect((t.now - startedAt) / 1000).toBeLessThanOrEqual(count / rate + 2);
+      expect(await t.counts('q')).toEqual([count, 0, 0]);
+    });
+
+    it('at a rate does not make up at once for upkeep that came late beyond what the rate allows', async () => {
+      const t = await withLetters(30);
+      const { taskId } = await t.redrive('q-dlq', { rate: 2 });
+      await t.upkeep();
+      t.advance(5);
+      await t.upkeep();
+      const { movedCount } = await t.task(taskId);
+      expect(movedCount).toBeLessThanOrEqual(11);
+      expect(movedCount).toBeGreaterThanOrEqual(2);
+    });
+
+    it('moves in bounded slices and says that there is more', async () => {
+      const t = await withLetters(1_500);
+      const { taskId } = await t.redrive('q-dlq');
+      const before = (await t.task(taskId)).movedCount;
+      const { nextAt } = await t.storage.upkeep({ now: t.now });
+      const moved = (await t.task(taskId)).movedCount - before;
+      expect(moved).toBeGreaterThan(0);
+      expect(moved).toBeLessThanOrEqual(limits.upkeepRowsPerSliceMax);
+      expect(nextAt).toBeLessThanOrEqual(t.now);
+      expect(await t.counts('q')).toEqual([moved, 0, 0]);
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 1_500 });
+      expect(new Set((await t.peek('q')).map(({ messageId }) => messageId)).size).toBe(1_500);
+    });
+
+    it('leaves messages that arrive after the start where they are', async () => {
+      const t = await withLetters(4);
+      const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+      await t.upkeep();
+      await t.send('q-dlq', 'sent later');
+      await letters(t, 'q', ['dead later']);
+      await t.upkeepUntil(t.in(10));
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 4, toMoveCount: 4 });
+      expect(bodiesOf(await t.peek('q-dlq'))).toContain('sent later');
+    });
+
+    it('does not take again what it moved and what came back as a dead letter', async () => {
+      const t = await withLetters(2);
+      const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+      await t.upkeep();
+      const [moved] = await t.receive('q');
+      if (moved !== undefined) await t.deadLetter('q', moved, 'again');
+      await t.upkeepUntil(t.in(10));
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 2 });
+      expect(await t.counts('q-dlq')).toEqual([1, 0, 0]);
+    });
+
+    it('waits for messages in flight and moves them when they are visible', async () => {
+      const t = await withLetters(3);
+      await t.receiveOne('q-dlq', { visibilitySeconds: 60 });
+      const { taskId, toMoveCount } = await t.redrive('q-dlq');
+      expect(toMoveCount).toBe(3);
+      await t.upkeepUntil(t.in(59));
+      expect(await t.task(taskId)).toMatchObject({ status: 'running', movedCount: 2 });
+      expect(await t.counts('q-dlq')).toEqual([0, 1, 0]);
+      await t.upkeepUntil(t.in(2));
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 3 });
+      expect(await t.counts('q')).toEqual([3, 0, 0]);
+    });
+
+    it('ends when the last message in flight is deleted by its holder', async () => {
+      const t = await withLetters(2);
+      const held = await t.receiveOne('q-dlq', { visibilitySeconds: 60 });
+      const { taskId } = await t.redrive('q-dlq');
+      await t.upkeep();
+      await t.delete('q-dlq', held);
+      await t.upkeepUntil(t.in(70));
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 1 });
+    });
+
+    it('ends when what is left was purged or has expired', async () => {
+      const t = await withLetters(10);
+      const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+      await t.upkeepUntil(t.in(2));
+      await t.purge('q-dlq');
+      await t.upkeepUntil(t.in(20));
+      await t.upkeep();
+      const task = await t.task(taskId);
+      expect(task.status).toBe('completed');
+      expect(task.movedCount).toBe((await t.peek('q')).length);
+    });
+
+    it('moves FIFO messages in the order of their group, past the deduplication of their source', async () => {
+      const t = await trial();
+      await t.putPair('q.fifo', 1_000);
+      await letters(t, 'q.fifo', ['1', '2', '3']);
+      await t.send('q.fifo', fifo('g', '4'));
+      const task = await t.redrive('q-dlq.fifo');
+      expect(await finished(t, task)).toMatchObject({ status: 'completed', movedCount: 3 });
+      expect(await t.receiveBodies('q.fifo')).toEqual(['4', '1', '2', '3']);
+    });
+
+    it('moves FIFO messages one after the other when the rate spreads them over time', async () => {
+      const t = await trial();
+      await t.putPair('q.fifo', 1_000);
+      await letters(t, 'q.fifo', numbered(8));
+      await t.redrive('q-dlq.fifo', { rate: 2 });
+      await t.upkeepUntil(t.in(10));
+      expect(await t.receiveBodies('q.fifo')).toEqual(numbered(8));
+    });
+
+    it('keeps its rate when messages in flight become visible between two moves', async () => {
+      const t = await withLetters(4);
+      const startedAt = t.now;
+      await t.receive('q-dlq', { limit: 2, visibilitySeconds: 1 });
+      const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+      while ((await t.task(taskId)).status === 'running') {
+        const { nextAt } = await t.storage.upkeep({ now: t.now });
+        const { movedCount } = await t.task(taskId);
+        const elapsedSeconds = (t.now - startedAt) / 1000;
+        expect(movedCount, `after ${elapsedSeconds} s`).toBeLessThanOrEqual(1 + elapsedSeconds);
+        t.advanceTo(nextAt ?? t.in(1));
+      }
+      expect(await t.counts('q')).toEqual([4, 0, 0]);
+    });
+
+    it('does not let a FIFO message overtake one that was passed over earlier', async () => {
+      const t = await trial();
+      await t.putPair('q.fifo', 1_000);
+      await t.send('q-dlq.fifo', fifo('g', 'g1'));
+      t.advance(1);
+      await t.send('q-dlq.fifo', ...numbered(10).map((body) => fifo('other', body)));
+      t.advance(1);
+      await t.send('q-dlq.fifo', fifo('g', 'g2'));
+      expect(await t.receiveBodies('q-dlq.fifo', { limit: 1, visibilitySeconds: 5 })).toEqual(['g1']);
+      const { taskId } = await t.redrive('q-dlq.fifo', { to: 'q.fifo', rate: 1 });
+      await t.upkeepUntil(t.in(60));
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 12 });
+      const bodies = await t.receiveBodies('q.fifo');
+      expect(bodies.filter((body) => body.startsWith('g'))).toEqual(['g1', 'g2']);
+      expect(bodies.filter((body) => body.startsWith('m'))).toEqual(numbered(10));
+    });
+
+    it('does not let a FIFO message overtake one of its group that is in flight', async () => {
+      const t = await trial();
+      await t.putPair('q.fifo', 1_000);
+      await letters(t, 'q.fifo', ['1', '2']);
+      await t.receiveOne('q-dlq.fifo', { visibilitySeconds: 60 });
+      const { taskId } = await t.redrive('q-dlq.fifo');
+      await t.upkeepUntil(t.in(59));
+      await t.upkeepUntil(t.in(2));
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 2 });
+      expect(await t.receiveBodies('q.fifo')).toEqual(['1', '2']);
+    });
+
+    it('goes on serving the source meanwhile: a message that is deleted or received is not moved', async () => {
+      const t = await withLetters(10);
+      const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+      await t.upkeep();
+      for (const held of await t.receive('q-dlq', { limit: 5, visibilitySeconds: 3_000 }))
+        await t.delete('q-dlq', held);
+      await t.upkeepUntil(t.in(20));
+      await t.upkeep();
+      const task = await t.task(taskId);
+      expect(task).toMatchObject({ status: 'completed', movedCount: 5 });
+      expect(await t.counts('q')).toEqual([5, 0, 0]);
+    });
+
+    describe('fails', () => {
+      it('when the destination was deleted, and what is left stays', async () => {
+        const t = await withLetters(5);
+        await t.put('elsewhere');
+        const { taskId } = await t.redrive('q-dlq', { to: 'elsewhere', rate: 1 });
+        await t.upkeep();
+        const { movedCount } = await t.task(taskId);
+        await t.deleteQueue('elsewhere');
+        await t.upkeepUntil(t.in(5));
+        await t.upkeep();
+        const task = await t.task(taskId);
+        expect(task).toMatchObject({ status: 'failed', movedCount, failure: { fault: 'queueNotFound' } });
+        expect(task.finishedAt).not.toBeNull();
+        expect(await t.counts('q-dlq')).toEqual([5 - movedCount, 0, 0]);
+      });
+
+      it('when the source of a message was deleted', async () => {
+        const t = await withLetters(2);
+        await t.deleteQueue('q');
+        const { taskId } = await t.redrive('q-dlq');
+        await t.upkeep();
+        const task = await t.task(taskId);
+        expect(task).toMatchObject({ status: 'failed', movedCount: 0 });
+        expect(task.failure?.fault).toMatch(/^(queueNotFound|redriveSourceUnknown)$/);
+        expect(await t.counts('q-dlq')).toEqual([2, 0, 0]);
+      });
+
+      it('when a message has no source to go back to', async () => {
+        const t = await withLetters(0);
+        const { messageId } = await t.sendOne('q-dlq', 'sent');
+        const { taskId } = await t.redrive('q-dlq');
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({
+          status: 'failed',
+          movedCount: 0,
+          failure: { fault: 'redriveSourceUnknown', facts: { queue: 'q-dlq', messageId } },
+        });
+        expect(await t.counts('q-dlq')).toEqual([1, 0, 0]);
+      });
+
+      it('when the destination is full', async () => {
+        const t = await withLetters(3);
+        await t.put('small', { maxMessages: 2 });
+        const { taskId } = await t.redrive('q-dlq', { to: 'small' });
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({
+          status: 'failed',
+          movedCount: 2,
+          failure: { fault: 'queueFull' },
+        });
+        expect(await t.counts('small')).toEqual([2, 0, 0]);
+        expect(await t.counts('q-dlq')).toEqual([1, 0, 0]);
+      });
+
+      it('or ends, but never lives on, when the source was deleted', async () => {
+        const t = await withLetters(5);
+        const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+        await t.upkeep();
+        await t.deleteQueue('q-dlq');
+        await t.upkeepUntil(t.in(10));
+        await t.upkeep();
+        expect((await t.task(taskId)).status).not.toBe('running');
+      });
+    });
+
+    describe('is refused', () => {
+      const ask = (t: Trial, source: string, destination: string | null) => ({
+        source: t.ref(source),
+        destination,
+        limit: null,
+        now: t.now,
+      });
+      const both = async (
+        t: Trial,
+        source: string,
+        destination: string | null,
+        code: 'redriveInvalid' | 'queueNotFound',
+      ) => {
+        await expectRejection(t.storage.planRedrive(ask(t, source, destination)), code);
+        const start = { ...ask(t, source, destination), taskId: nextTaskId(), ratePerSecond: null };
+        await expectRejection(t.storage.startRedrive(start), code);
+        expect((await t.storage.listTasks({ account: t.account, limit: 10 })).items).toEqual([]);
+      };
+
+      it('when source or destination do not exist', async () => {
+        const t = await withLetters(1);
+        await both(t, 'missing', null, 'queueNotFound');
+        const plan = { source: t.ref('q-dlq'), destination: 'missing', limit: null, now: t.now };
+        const data = await faultOf(t.storage.planRedrive(plan));
+        // The port leaves open which of the two a missing destination is.
+        expect(['queueNotFound', 'redriveInvalid']).toContain(data.fault);
+        expect((await faultOf(t.redrive('q-dlq', { to: 'missing' }))).fault).toBe(data.fault);
+      });
+
+      it('from a queue to itself', async () => {
+        const t = await withLetters(1);
+        await both(t, 'q-dlq', 'q-dlq', 'redriveInvalid');
+      });
+
+      it('between queues of different kinds', async () => {
+        const t = await withLetters(1);
+        await t.put('r.fifo');
+        await both(t, 'q-dlq', 'r.fifo', 'redriveInvalid');
+        await both(t, 'r.fifo', 'q-dlq', 'redriveInvalid');
+      });
+
+      it('while another one of the same source runs, and not afterwards', async () => {
+        const t = await withLetters(3);
+        const first = await t.redrive('q-dlq', { rate: 1 });
+        const data = await expectRejection(t.redrive('q-dlq'), 'redriveRunning');
+        expect(data.facts).toEqual({ queue: 'q-dlq', task: first.taskId });
+        await t.put('other');
+        const other = await t.redrive('other', { to: 'q' });
+        await t.upkeep();
+        expect((await t.task(other.taskId)).status).toBe('completed');
+        await t.storage.cancelTask({ account: t.account, taskId: first.taskId, now: t.now });
+        const second = await t.redrive('q-dlq');
+        expect(await finished(t, second)).toMatchObject({ status: 'completed' });
+        expect(await t.counts('q')).toEqual([3, 0, 0]);
+      });
+    });
+
+    describe('plan', () => {
+      it('tells how many would move and shows some, and changes nothing', async () => {
+        const t = await withLetters(8);
+        const plan = (limit: number | null) =>
+          t.storage.planRedrive({ source: t.ref('q-dlq'), destination: null, limit, now: t.now });
+        const whole = await plan(null);
+        expect(whole.toMoveCount).toBe(8);
+        expect(whole.samples).toHaveLength(limits.redriveSamplesMax);
+        expect(bodiesOf(whole.samples)).toEqual(numbered(limits.redriveSamplesMax));
+        const some = await plan(2);
+        expect(some.toMoveCount).toBe(2);
+        expect(bodiesOf(some.samples)).toEqual(['m0', 'm1']);
+        expect(await t.counts('q-dlq')).toEqual([8, 0, 0]);
+        expect((await t.storage.listTasks({ account: t.account, limit: 10 })).items).toEqual([]);
+      });
+    });
+
+    describe('tasks', () => {
+      it('can be cancelled: what was moved stays moved, the rest stays', async () => {
+        const t = await withLetters(10);
+        const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+        await t.upkeepUntil(t.in(3));
+        const cancelled = await t.storage.cancelTask({ account: t.account, taskId, now: t.now });
+        expect(cancelled).toMatchObject({ taskId, status: 'cancelled', finishedAt: t.now });
+        await t.upkeepUntil(t.in(20));
+        expect(await t.task(taskId)).toEqual(cancelled);
+        expect((await t.peek('q')).length).toBe(cancelled.movedCount);
+        expect((await t.peek('q-dlq')).length).toBe(10 - cancelled.movedCount);
+      });
+
+      it('cannot be cancelled when they are over, unknown or of another account', async () => {
+        const t = await withLetters(1);
+        const { taskId } = await t.redrive('q-dlq');
+        const cancel = (id: string, account = t.account) => t.storage.cancelTask({ account, taskId: id, now: t.now });
+        await expectRejection(cancel(taskId, '111111111111'), 'taskNotFound');
+        await expectRejection(cancel(nextTaskId()), 'taskNotFound');
+        await expectRejection(cancel('nonsense'), 'taskNotFound');
+        await t.upkeep();
+        const data = await expectRejection(cancel(taskId), 'taskNotActive');
+        expect(data.facts).toEqual({ task: taskId, status: 'completed' });
+      });
+
+      it('are found by their account alone', async () => {
+        const t = await withLetters(1);
+        const { taskId } = await t.redrive('q-dlq');
+        expect(await t.storage.findTask({ account: '111111111111', taskId })).toBeNull();
+        expect(await t.storage.findTask({ account: t.account, taskId: nextTaskId() })).toBeNull();
+        const other = t.as('111111111111');
+        expect((await other.storage.listTasks({ account: other.account, limit: 10 })).items).toEqual([]);
+      });
+
+      it('are listed newest first, page by page', async () => {
+        const t = await withLetters(0);
+        const started: string[] = [];
+        for (let i = 0; i < 5; i += 1) {
+          started.unshift((await t.redrive('q-dlq')).taskId);
+          await t.upkeep();
+          t.advance(1);
+        }
+        for (const limit of [1, 2, 5]) {
+          const listed = await pages((cursor) => t.storage.listTasks({ account: t.account, limit, cursor }));
+          expect(listed.map(({ taskId }) => taskId)).toEqual(started);
+        }
+        expect((await t.storage.listTasks({ account: t.account, limit: 5 })).nextCursor).toBeNull();
+      });
+
+      it('are told as they are, from the list as from the single look', async () => {
+        const t = await withLetters(3);
+        const { taskId } = await t.redrive('q-dlq', { to: 'q', rate: 2, limit: 3 });
+        await t.upkeep();
+        const { items } = await t.storage.listTasks({ account: t.account, limit: 10 });
+        expect(items).toEqual([await t.task(taskId)]);
+        expect(nth(items)).toMatchObject({ destination: 'q', ratePerSecond: 2, limit: 3, toMoveCount: 3 });
+      });
+    });
+
+    restartCase(engine, 'goes on after a restart where it stopped and moves every message once', async () => {
+      const t = await withLetters(10);
+      const { taskId } = await t.redrive('q-dlq', { rate: 1 });
+      for (let second = 0; second < 15; second += 1) {
+        await t.upkeep();
+        const { movedCount } = await t.task(taskId);
+        await t.reopen();
+        expect((await t.task(taskId)).movedCount).toBe(movedCount);
+        t.advance(1);
+      }
+      await t.upkeep();
+      expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 10 });
+      expect(bodiesOf(await t.peek('q')).toSorted()).toEqual(numbered(10));
+      expect(await t.counts('q-dlq')).toEqual([0, 0, 0]);
+    });
+
+    restartCase(engine, 'tells finished and cancelled tasks after a restart', async () => {
+      const t = await withLetters(2);
+      const done = await finished(t, await t.redrive('q-dlq'));
+      t.advance(1);
+      const { taskId } = await t.redrive('q-dlq');
+      const cancelled = await t.storage.cancelTask({ account: t.account, taskId, now: t.now }).catch(() => undefined);
+      await t.reopen();
+      expect(await t.task(done.taskId)).toEqual(done);
+      if (cancelled !== undefined) expect(await t.task(taskId)).toEqual(cancelled);
+      expect((await t.storage.listTasks({ account: t.account, limit: 10 })).items).toHaveLength(2);
+    });
+  });
+}

@@ -1,0 +1,49 @@
+/** SQLite engines for tests: in memory, and in a folder of their own that goes away with the storage. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Ids } from '../../src/ids.ts';
+import type { Storage } from '../../src/storage/port.ts';
+import { openSqlite } from '../../src/storage/sqlite/engine.ts';
+import { countingIds } from './ids.ts';
+import { recordingLog } from './log.ts';
+import { type Engine, type EngineOptions, trialStart } from './storage.ts';
+
+type Place = { readonly directory: string; readonly ids: Ids; readonly options: EngineOptions };
+
+const openAt = ({ directory, ids, options }: Place): Promise<Storage> =>
+  openSqlite({ directory, ids, log: recordingLog(), now: trialStart, ...options });
+
+export const memoryEngine: Engine = {
+  name: 'sqlite in memory',
+  open: (options = {}) => openAt({ directory: ':memory:', ids: countingIds(), options }),
+};
+
+/** Where each storage lives, so that it can be opened again and removed. */
+const places = new WeakMap<Storage, Place>();
+
+export const fileEngine: Engine = {
+  name: 'sqlite in a file',
+  async open(options = {}) {
+    const place = { directory: await mkdtemp(join(tmpdir(), 'sluice-')), ids: countingIds(), options };
+    const storage = await openAt(place);
+    places.set(storage, place);
+    return storage;
+  },
+  async reopen(storage) {
+    const place = placeOf(storage);
+    await storage.close();
+    const reopened = await openAt(place);
+    places.set(reopened, place);
+    return reopened;
+  },
+  async discard(storage) {
+    await rm(placeOf(storage).directory, { recursive: true, force: true });
+  },
+};
+
+function placeOf(storage: Storage): Place {
+  const place = places.get(storage);
+  if (place === undefined) throw new Error('This storage was not opened here.');
+  return place;
+}
