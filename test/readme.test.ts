@@ -40,8 +40,10 @@ describe('the README', () => {
         .map((method) => `${method.toUpperCase()} ${url}`),
     );
     const told = firstCells(readme, 'API').flatMap((cell) => {
-      const [methods = '', url = ''] = cell.replaceAll('`', '').split(' ');
-      return methods.split(',').map((method) => `${method} ${url.replace(/\?.*$/, '')}`);
+      const [methods = '', urls = ''] = cell.replaceAll('`', '').split(' ');
+      return methods
+        .split(',')
+        .flatMap((method) => urls.split(',').map((url) => `${method} ${url.replace(/\?.*$/, '')}`));
     });
     expect(told.sort()).toEqual(documented.sort());
   });

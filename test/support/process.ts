@@ -56,19 +56,19 @@ export const startServer = (dataDir: string, env: Readonly<Record<string, string
 
 function readLog(child: ChildProcess, ended: Promise<Ended>): ServerProcess['logged'] {
   const lines: Record<string, unknown>[] = [];
-  const waiting = new Map<string, (line: Record<string, unknown>) => void>();
+  const waiting: { readonly text: string; readonly tell: (line: Record<string, unknown>) => void }[] = [];
   if (child.stdout === null) throw new Error('The program has no standard output.');
-  createInterface(child.stdout).on('line', (text) => {
-    if (!text.startsWith('{"level"')) return;
-    const line = JSON.parse(text) as Record<string, unknown>;
+  createInterface(child.stdout).on('line', (written) => {
+    if (!written.startsWith('{"level"')) return;
+    const line = JSON.parse(written) as Record<string, unknown>;
     lines.push(line);
-    waiting.get(String(line.msg))?.(line);
+    for (const { text, tell } of waiting) if (text === line.msg) tell(line);
   });
   return (text) => {
     const found = lines.find(({ msg }) => msg === text);
     if (found !== undefined) return Promise.resolve(found);
     return new Promise((resolve, reject) => {
-      waiting.set(text, resolve);
+      waiting.push({ text, tell: resolve });
       void ended.then(({ code, errorText }) =>
         reject(new Error(`It ended with ${code} before "${text}": ${errorText}`)),
       );
