@@ -75,8 +75,9 @@ async function sendUntil(isOver: () => boolean, name: string, { url }: Superviso
     const server = await url();
     history.attempted.add(body);
     const answer = await ask(`${server}/v1/queues/work/messages`, { method: 'POST', body });
-    if (answer?.status === 201) history.acknowledged.add(body);
-    else if (answer !== undefined) history.refused.push(`${answer.status} ${answer.text}`);
+    if (answer === undefined) await sleep(20);
+    else if (answer.status === 201) history.acknowledged.add(body);
+    else history.refused.push(`${answer.status} ${answer.text}`);
   }
 }
 
@@ -150,7 +151,7 @@ describe('a server that is killed again and again', () => {
     expect(judge(history)).toEqual([]);
     // A run in which next to nothing happened proves nothing.
     expect(acknowledged.size).toBeGreaterThan(attempted.size / 2);
-    expect(acknowledged.size).toBeGreaterThan(killCount * 10);
+    expect(acknowledged.size).toBeGreaterThan(killCount * 5);
 
     const now = instant(Date.now());
     const storage = await openSqlite({ directory: folder, ids: randomIds(), log: recordingLog(), now });
