@@ -17,7 +17,7 @@ import { instant, secondsAfter } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
 import { type Ids, randomIds } from './ids.ts';
 import { createMetrics, type MetricSources } from './metrics/metrics.ts';
-import { buildServer } from './server.ts';
+import type { buildServer } from './server.ts';
 import type { Storage, StorageHealth } from './storage/port.ts';
 import { openSqlite } from './storage/sqlite/engine.ts';
 import { StartupError } from './storage/startup-error.ts';
@@ -105,32 +105,44 @@ function onFirstSignal(stop: (signal: string) => void): void {
 export async function startService(config: Config, log: Logger, options: ServiceOptions): Promise<Service> {
   const ids = randomIds();
   const wall = systemClock(instant(0));
-  const storage = await openSqlite({
-    directory: config.dataDir,
-    ids,
-    log,
-    now: wall.now(),
-    dataBytesMax: config.dataBytesMax === 0 ? undefined : config.dataBytesMax,
-    acceptDataLoss: options.acceptDataLoss,
-    hasOwnThread: true,
-    elapsedMs: wall.elapsedMs,
-  });
+  // The storage opens on a thread of its own; the server's code, a third of the start, is loaded meanwhile.
+  const [storage, { buildServer }] = await Promise.all([
+    openSqlite({
+      directory: config.dataDir,
+      ids,
+      log,
+      now: wall.now(),
+      dataBytesMax: config.dataBytesMax === 0 ? undefined : config.dataBytesMax,
+      acceptDataLoss: options.acceptDataLoss,
+      hasOwnThread: true,
+      elapsedMs: wall.elapsedMs,
+    }),
+    import('./server.ts'),
+  ]);
   storage.onFatal(options.onFatal);
   try {
-    return await joinAndListen(config, log, storage, ids);
+    return await joinAndListen({ config, log, storage, ids, buildServer });
   } catch (error) {
     await storage.close();
     throw error;
   }
 }
 
-async function joinAndListen(config: Config, log: Logger, storage: Storage, ids: Ids): Promise<Service> {
+type Parts = {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly storage: Storage;
+  readonly ids: Ids;
+  readonly buildServer: typeof buildServer;
+};
+
+async function joinAndListen({ config, log, storage, ids, buildServer: build }: Parts): Promise<Service> {
   const clock = systemClock(storage.highWaterAt);
   const broker = createBroker({ storage, clock, ids, log });
   const metrics = createMetrics(metricSources(config, storage, broker, clock));
   storage.onCommit(metrics.observeCommit);
   let isStopping = false;
-  const server = await buildServer({
+  const server = await build({
     broker,
     clock,
     ids,
