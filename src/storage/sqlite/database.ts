@@ -3,6 +3,10 @@
  *
  * better-sqlite3 is compiled so that `synchronous` falls back to NORMAL after the first write and on every reopen:
  * a commit would then survive kill -9 but not a power cut. It is set on every connection and read back after a write.
+ *
+ * Statements of the hot paths write their parameters as `@limit + 0` or `@groupId || ''`. SQLite's planner looks at the
+ * value of a bare one that is compared with a column or limits a query, and then compiles the statement anew each time
+ * another is bound, even an equal one: 65 instead of 5 microseconds for a receive. An expression is not looked at.
  */
 import Database from 'better-sqlite3';
 import { type Migration, migrate } from '../migrate.ts';

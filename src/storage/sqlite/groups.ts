@@ -29,7 +29,7 @@ const leaveGroup = /* sql */ `
 /** The earliest message of a group. Index messages_group. */
 const selectHead = /* sql */ `
   select id, visible_at as visibleAt from messages
-   where backlog_id = @backlogId and group_id = @groupId and is_fifo = 1 order by sequence limit 1`;
+   where backlog_id = @backlogId + 0 and group_id = @groupId || '' and is_fifo = 1 order by sequence limit 1`;
 
 const selectGroup = /* sql */ `
   select ready_at as readyAt from message_groups where backlog_id = @backlogId and group_id = @groupId`;
@@ -40,11 +40,11 @@ const setReady = /* sql */ `
 /** The next group to serve after the one served last. Index message_groups_ready. */
 const selectNext = /* sql */ `
   select group_id as groupId, ready_at as readyAt, turn from message_groups
-   where backlog_id = @backlogId and ready_at <= @now and (ready_at, turn) > (@readyAt, @turn)
+   where backlog_id = @backlogId + 0 and ready_at <= @now + 0 and (ready_at, turn) > (@readyAt, @turn)
    order by ready_at, turn limit 1`;
 
 const selectNextReadyAt = /* sql */ `
-  select min(ready_at) from message_groups where backlog_id = @backlogId`;
+  select min(ready_at) from message_groups where backlog_id = @backlogId + 0`;
 
 const listGroups = /* sql */ `
   select g.group_id as groupId, g.message_count as messageCount, m.message_id as headId, m.visible_at as visibleAt,

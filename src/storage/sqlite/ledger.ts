@@ -124,7 +124,7 @@ export class Ledger {
       bookByName: db.prepare<[{ account: string; name: string }], BookRow>(
         `${selectBook} where q.account = @account and q.name = @name`,
       ),
-      bookById: db.prepare<[{ id: number }], BookRow>(`${selectBook} where q.id = @id`),
+      bookById: db.prepare<[{ id: number }], BookRow>(`${selectBook} where q.id = @id + 0`),
       addCounters: db.prepare(addCounters),
       addHidden: db.prepare(addHidden),
       sumHidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(

@@ -27,18 +27,19 @@ import {
 /** The messages of a standard queue that can be received, the longest visible first. Index messages_visible. */
 const selectVisible = /* sql */ `
   select ${messageColumns} from messages
-   where backlog_id = @backlogId and is_fifo = 0 and visible_at <= @now and (visible_at, id) > (@afterVisibleAt, @afterId)
-   order by visible_at, id limit @limit`;
+   where backlog_id = @backlogId + 0 and is_fifo = 0 and visible_at <= @now + 0
+     and (visible_at, id) > (@afterVisibleAt, @afterId)
+   order by visible_at, id limit @limit + 0`;
 
 /** The messages of a group, in order. Index messages_group. */
 const selectGroupMessages = /* sql */ `
   select ${messageColumns} from messages
-   where backlog_id = @backlogId and is_fifo = 1 and group_id = @groupId and sequence > @after
-   order by sequence limit @limit`;
+   where backlog_id = @backlogId + 0 and is_fifo = 1 and group_id = @groupId || '' and sequence > @after + 0
+   order by sequence limit @limit + 0`;
 
 /** When the next message of a standard queue becomes visible, or did. Index messages_visible. */
 const selectNextVisibleAt = /* sql */ `
-  select min(visible_at) from messages where backlog_id = @backlogId and is_fifo = 0`;
+  select min(visible_at) from messages where backlog_id = @backlogId + 0 and is_fifo = 0`;
 
 /** For the plan test. */
 export const receiveStatements = { selectVisible, selectGroupMessages, selectNextVisibleAt };

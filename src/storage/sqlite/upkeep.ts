@@ -22,10 +22,10 @@ const pastKeptMs = 60_000;
 /** A queue's messages whose retention has passed. Index messages_enqueued. */
 const selectExpired = /* sql */ `
   select ${messageColumns} from messages
-   where backlog_id = @backlogId and enqueued_at <= @until order by enqueued_at, id limit @limit`;
+   where backlog_id = @backlogId + 0 and enqueued_at <= @until + 0 order by enqueued_at, id limit @limit + 0`;
 
 const selectOldest = /* sql */ `
-  select enqueued_at from messages where backlog_id = @backlogId order by enqueued_at, id limit 1`;
+  select enqueued_at from messages where backlog_id = @backlogId + 0 order by enqueued_at, id limit 1`;
 
 /** For the plan test. */
 export const upkeepStatements = { selectExpired, selectOldest };
