@@ -92,7 +92,7 @@ export const settings = {
     initial: defaultAccount,
     unit: '',
     right: '12 digits (in YAML in quotes)',
-    about: 'Account whose queues the server shows; part of SQS queue URLs.',
+    about: 'Account whose queues the server shows.',
     isSecret: false,
   },
   allowedHosts: {
