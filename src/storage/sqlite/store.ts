@@ -23,6 +23,7 @@ import {
   prepareDirectory,
   type Reserve,
   readHorizon,
+  walBytes,
 } from './data-directory.ts';
 import { type Db, migrateDatabase, openWriter, proveSynchronous } from './database.ts';
 import { groupRows } from './groups.ts';
@@ -80,6 +81,13 @@ export type Store = {
 
 /** Operations that make the data grow: refused while the disk is full. */
 const growing: ReadonlySet<OperationName> = new Set(['send', 'putQueue', 'startRedrive']);
+
+/** How often a full disk is looked at again. */
+const spaceTriedEveryMs = 1_000;
+/** So much room inside the file is enough to take sends again. */
+const freePageBytesEnough = 33_554_432;
+/** The write-ahead log is emptied every 16 MiB, unless a foreign reader holds on to it. */
+const walBytesMax = 1_073_741_824;
 
 /** SQLite says so when it rolled back for want of space; the file is sound. */
 const fullCodes = new Set(['SQLITE_FULL']);
@@ -142,7 +150,7 @@ function openLocked(options: StoreOptions, directory: string | undefined, unlock
   if (state === undefined) throw new Error('engine_state has no row.');
   const horizon = directory === undefined ? undefined : startHorizon(directory, state, options.acceptDataLoss === true);
   const reserve = directory === undefined ? undefined : openReserve(directory);
-  return createStore(db, state, options, horizon, reserve, unlock);
+  return createStore(db, state, options, { directory, horizon, reserve, unlock });
 }
 
 /** The first commit of new data; on old data a write all the same, since `synchronous` shows only after one. */
@@ -175,13 +183,19 @@ function startHorizon(directory: string, state: StateRow, acceptDataLoss: boolea
   return horizon;
 }
 
+/** What lies beside the database; nothing where the data is in memory. */
+type Surroundings = {
+  readonly directory: string | undefined;
+  readonly horizon: Horizon | undefined;
+  readonly reserve: Reserve | undefined;
+  readonly unlock: () => void;
+};
+
 function createStore(
   db: Db,
   state: StateRow,
   options: StoreOptions,
-  horizon: Horizon | undefined,
-  reserve: Reserve | undefined,
-  unlock: () => void,
+  { directory, horizon, reserve, unlock }: Surroundings,
 ): Store {
   const ledger = new Ledger(db);
   const operations = createOperations(db, ledger, options.ids);
@@ -190,6 +204,8 @@ function createStore(
   const rollback = db.prepare('rollback');
   const totalChanges = db.prepare<[], number>('select total_changes()').pluck();
   let isFull = false;
+  let spaceTriedAt = 0;
+  let hasReserve = false;
   let isBroken = false;
 
   const store: Store = {
@@ -197,9 +213,9 @@ function createStore(
     state,
     run(requests) {
       if (isBroken) throw new FatalError('The engine has failed before.');
-      const outcomes = isOverQuota() ? runWithout(requests, growing) : runAll(requests);
-      if (requests.some(({ name }) => name === 'upkeep')) tryToRecoverSpace();
-      return { outcomes, ready: ledger.takeReady(), isFull: isFull || isOverQuota() };
+      tryToRecoverSpace(requests);
+      const outcomes = isAtLimit() ? runWithout(requests, growing) : runAll(requests);
+      return { outcomes, ready: ledger.takeReady(), isFull: isFull || isAtLimit() };
     },
     close() {
       if (!isBroken) {
@@ -268,6 +284,8 @@ function createStore(
   function runInFullDisk(requests: readonly Request[]): readonly Outcome[] {
     const wasFull = isFull;
     isFull = true;
+    hasReserve = false;
+    spaceTriedAt = requests[0]?.ask.now ?? 0;
     reserve?.release();
     if (!wasFull) return runWithout(requests, growing);
     return requests.map(() => refuse(fault('storageFull', {})));
@@ -282,23 +300,31 @@ function createStore(
     );
   }
 
-  function isOverQuota(): boolean {
-    return options.dataBytesMax !== undefined && usedBytes(db) >= options.dataBytesMax;
+  /** The data's own limit is reached; or somebody's long read keeps the write-ahead log from being emptied. */
+  function isAtLimit(): boolean {
+    const isTooLarge = options.dataBytesMax !== undefined && usedBytes(db) >= options.dataBytesMax;
+    return isTooLarge || (directory !== undefined && walBytes(directory) > walBytesMax);
   }
 
-  function tryToRecoverSpace(): void {
-    if (reserve === undefined) isFull = false;
-    else isFull = !reserve.restore() && isFull;
+  /** Space is looked for when requests come, not too often: sends go on within seconds after there is room again. */
+  function tryToRecoverSpace(requests: readonly Request[]): void {
+    const now = requests[0]?.ask.now ?? 0;
+    if ((!isFull && hasReserve) || now < spaceTriedAt + spaceTriedEveryMs) return;
+    spaceTriedAt = now;
+    hasReserve = reserve?.restore() ?? true;
+    // The file does not shrink: what was deleted makes room inside it, also where the file system has none.
+    if (hasReserve || freePageBytes(db) >= freePageBytesEnough) isFull = false;
   }
 }
+
+const figure = (db: Db, name: 'page_count' | 'freelist_count' | 'page_size'): number =>
+  Number(db.pragma(name, { simple: true }));
+
+/** Bytes in the file that wait to be used again. */
+const freePageBytes = (db: Db): number => figure(db, 'freelist_count') * figure(db, 'page_size');
 
 /** Bytes in use in the file; free pages do not count. */
-export function usedBytes(db: Db): number {
-  const [pages, free, size] = ['page_count', 'freelist_count', 'page_size'].map((name) =>
-    Number(db.pragma(name, { simple: true })),
-  );
-  return ((pages ?? 0) - (free ?? 0)) * (size ?? 0);
-}
+export const usedBytes = (db: Db): number => figure(db, 'page_count') * figure(db, 'page_size') - freePageBytes(db);
 
 const refuse = (data: FaultData): Outcome => ({ does: 'refuse', fault: data });
 
