@@ -7,6 +7,7 @@
  * acknowledged before it is on disk, so there is nothing to rescue, and the next start sorts out the rest.
  */
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
 import closeWithGrace from 'close-with-grace';
 import type { Logger } from 'pino';
 import { type Broker, createBroker } from './broker/broker.ts';
@@ -157,7 +158,10 @@ async function joinAndListen({ config, log, storage, ids, buildServer: build }: 
     throw listenProblem(error, config);
   });
   broker.upkeep.start();
-  log.info({ url, dataDir: config.dataDir, access: accessWords(config), version: manifest.version }, 'serving');
+  log.info(
+    { url, dataDir: resolve(config.dataDir), access: accessWords(config), version: manifest.version },
+    'serving',
+  );
   return {
     url,
     async stop() {
