@@ -105,10 +105,11 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
     now: Instant,
   ): Settled | FaultData {
     const { settings } = book.queue;
-    const delay = delaySeconds ?? retryDelayOf(settings, row.receiveCount);
-    if (delay > settings.retentionSeconds) {
-      return fault('delayTooLong', { delaySeconds: delay, delaySecondsMax: settings.retentionSeconds });
+    if (delaySeconds !== undefined && delaySeconds > settings.retentionSeconds) {
+      return fault('delayTooLong', { delaySeconds, delaySecondsMax: settings.retentionSeconds });
     }
+    // The queue's own back-off is no fault of the holder's, however long it is.
+    const delay = delaySeconds ?? retryDelayOf(settings, row.receiveCount);
     const before = decodeHistory(row.history);
     const history = reason === undefined ? before : withFailure(before, { at: now, reason });
     const visibleAt = secondsAfter(now, delay);
