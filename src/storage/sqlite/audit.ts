@@ -65,12 +65,13 @@ const checks: readonly Check[] = [
              and not exists (select 1 from message_groups g where g.backlog_id = m.backlog_id and g.group_id = m.group_id)`,
   },
   {
+    // A group whose head left by itself keeps its turn when the next one can be received already.
     says: 'a message group is ready before its head, or later than its head',
     sql: `select g.group_id, g.ready_at, h.visible_at from message_groups g
             join messages h on h.id = (select id from messages m where m.backlog_id = g.backlog_id
                                         and m.group_id = g.group_id and m.is_fifo = 1 order by sequence limit 1)
            where g.backlog_id in (${live})
-             and (g.ready_at < h.visible_at or (g.ready_at > @now and g.ready_at <> h.visible_at))`,
+             and ((g.ready_at < h.visible_at and h.visible_at > @now) or (g.ready_at > @now and g.ready_at <> h.visible_at))`,
   },
   {
     says: 'a sequence stands twice in a queue',
