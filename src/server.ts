@@ -5,8 +5,6 @@
  * What crosses every request stands here, in this order: request id, closing, authorisation, arrival of bodies; and
  * after the answer the log line. Edges are mounted as plugins.
  */
-import helmet from '@fastify/helmet';
-import apiReference from '@scalar/fastify-api-reference';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Logger } from 'pino';
 import type { Broker } from './broker/broker.ts';
@@ -15,6 +13,7 @@ import { Fault } from './domain/errors.ts';
 import { type Access, authorize } from './http/authorization.ts';
 import { takeBytes, trackArrivals } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
+import { mountDocs } from './http/docs.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import { type ApiDocuments, documentApi } from './http/openapi.ts';
 import { logRequests, requestIds } from './http/request-log.ts';
@@ -99,7 +98,6 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
     requireSaneHeaders(request);
     done();
   });
-  declareDocsPublic(app);
   authorize(app, deps.access);
   app.addHook('onRequest', (_request, reply, done) => {
     arrivals.begun(reply);
@@ -122,7 +120,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
 
   const { broker, isReady, version, metrics } = deps;
   mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
-  await mountDocs(app);
+  mountDocs(app, '/docs', '/openapi.json');
   if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
   await app.ready();
   return app as Server;
@@ -147,8 +145,14 @@ function closingState(app: FastifyInstance): { readonly isClosing: boolean } {
   return state;
 }
 
+const slash = 0x2f;
+
 /** @throws invalidArgument */
 function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
+  // `GET http://elsewhere/ HTTP/1.1` is how proxies are asked.
+  if (raw.url?.charCodeAt(0) !== slash) {
+    throw Fault.of('invalidArgument', { name: 'path', problem: 'must begin with "/": this is no proxy' });
+  }
   if (raw.rawHeaders.length > httpLimits.headersMax * 2) {
     throw Fault.of('invalidArgument', { name: 'headers', problem: `there are more than ${httpLimits.headersMax}` });
   }
@@ -156,45 +160,6 @@ function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
     throw Fault.of('invalidArgument', { name: 'Upgrade', problem: 'there are no WebSockets here' });
   }
 }
-
-const docsPath = '/docs';
-
-/** The pages of the API reference come from a package, whose routes cannot declare an action themselves. */
-function declareDocsPublic(app: FastifyInstance): void {
-  app.addHook('onRoute', (route) => {
-    if (route.url.startsWith(docsPath)) route.config = { ...route.config, action: 'public' };
-  });
-}
-
-/** The API reference: everything it needs comes from here, so it works without the internet. */
-async function mountDocs(app: FastifyInstance): Promise<void> {
-  await app.register(helmet, { global: false });
-  await app.register(apiReference, {
-    routePrefix: docsPath,
-    configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
-    hooks: {
-      onRequest: (_request, reply, done) => {
-        reply.removeHeader('content-security-policy');
-        void reply.helmet({ contentSecurityPolicy: { useDefaults: false, directives: docsPolicy }, hsts: false });
-        done();
-      },
-    },
-  });
-}
-
-/** The reference starts itself with an inline script and brings its styles inline. */
-const docsPolicy = {
-  'default-src': ["'none'"],
-  'script-src': ["'self'", "'unsafe-inline'"],
-  'style-src': ["'self'", "'unsafe-inline'"],
-  'img-src': ["'self'", 'data:', 'blob:'],
-  'font-src': ["'self'", 'data:'],
-  'connect-src': ["'self'"],
-  'worker-src': ["'self'", 'blob:'],
-  'base-uri': ["'none'"],
-  'form-action': ["'none'"],
-  'frame-ancestors': ["'none'"],
-};
 
 /** What a send costs without storing: the yardstick of the bench, in the same instance behind the same hooks. */
 function mountReference(

@@ -86,7 +86,7 @@ const infoObject = ({ version, description }: ApiInfo, is30: boolean): Json => (
   title: 'Sluice',
   description,
   version,
-  contact: { name: 'Sluice', url: 'https://github.com/sluice/sluice' },
+  contact: { name: 'Sluice' },
   license: is30
     ? { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' }
     : { name: 'Apache 2.0', identifier: 'Apache-2.0' },
@@ -235,7 +235,8 @@ const standardFormats: readonly unknown[] = ['date-time', 'uri', 'uuid', 'email'
 function polish(document: Json, is30: boolean): void {
   walk(document, (node) => {
     polishNumber(node);
-    if (standardFormats.includes(node.format)) delete node.pattern;
+    // A pattern with classes of Unicode means something else to validators without that flag.
+    if (standardFormats.includes(node.format) || String(node.pattern).includes('\\p{')) delete node.pattern;
     if (node.additionalProperties === false) delete node.additionalProperties;
     delete node.propertyNames;
     delete node.id;
@@ -260,6 +261,11 @@ function polish30(node: Json): void {
     delete node.examples;
   }
   if (node.nullable === true && node.type === undefined) node.type = 'object';
+  // A reference alone needs no wrapping.
+  if (Array.isArray(node.allOf) && node.allOf.length === 1 && Object.keys(node).length === 1) {
+    Object.assign(node, node.allOf[0]);
+    delete node.allOf;
+  }
 }
 
 /** 3.1: `anyOf [T, null]` makes generators write wrapper classes; a type of two names does not. */

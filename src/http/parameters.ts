@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { Fault } from '../domain/errors.ts';
 import { parseDurationSeconds } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
+import { openCursor } from './cursor.ts';
 import type { JsonSchema } from './operation.ts';
 import { issueProblem } from './zod-problem.ts';
 
@@ -119,10 +120,11 @@ export const choice = <const T extends string>(values: readonly T[], description
 export const cursor: Parameter<string> = {
   description: 'Where to go on: the `nextCursor` of the page before.',
   schema: { type: 'string', minLength: 1, maxLength: 1_024 },
-  example: 'b3JkZXJz',
+  example: 'Tw3pwm9yZGVycw',
   read(name, value) {
-    if (value.length >= 1 && value.length <= 1_024) return value;
-    throw invalid(name, 'must be the nextCursor of the page before');
+    const opened = openCursor(value);
+    if (opened !== undefined) return opened;
+    throw invalid(name, 'must be the nextCursor of the page before, as it came');
   },
 };
 

@@ -43,9 +43,10 @@ const typeName = (type: string): string => typeNames[type] ?? type;
 function sentence(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined && issue.message.endsWith('received undefined')
-        ? `is missing: it must be ${typeName(issue.expected)}`
-        : `must be ${typeName(issue.expected)}`;
+      if (!issue.message.endsWith('received undefined')) return `must be ${typeName(issue.expected)}`;
+      return (issue.expected as string) === 'nonoptional'
+        ? 'is missing'
+        : `is missing: it must be ${typeName(issue.expected)}`;
     case 'too_small':
       return `must be at least ${String(issue.minimum)}${unitOf(issue.origin)}`;
     case 'too_big':

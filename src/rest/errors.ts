@@ -225,7 +225,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
   receiptExpired: {
     status: 410,
     title: 'Receipt expired',
-    detail: () => 'The visibility timeout has passed, and the message is no longer held by this receipt.',
+    detail: () => 'The message is no longer held by this receipt: its visibility timeout has passed, or it is gone.',
     hint: () => 'Receive it again; a longer visibility timeout, or PATCH of the receipt in time, prevents this.',
   },
   visibilityTooLong: {
@@ -248,7 +248,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     detail: ({ queue, task }) => `The task ${quoted(task)} moves the messages of ${quoted(queue)} already.`,
     hint: ({ task }, origin) => `curl ${origin}/v1/tasks/${task} shows it; DELETE cancels it.`,
   },
-  redriveInvalid: { status: 400, title: 'Invalid redrive', detail: ({ problem }) => `${problem}.` },
+  redriveInvalid: { status: 400, title: 'Invalid redrive', detail: ({ problem }) => `redrive: ${problem}.` },
   taskNotFound: {
     status: 404,
     title: 'Task not found',

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { limits } from '../domain/limits.ts';
 import { type Message, messageState } from '../domain/message.ts';
+import { sealCursor } from '../http/cursor.ts';
 import type { Operation } from '../http/operation.ts';
 import { choice, cursor, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
@@ -14,7 +15,7 @@ export const nextCursor = z
   .string()
   .optional()
   .describe('The `cursor` of the next page; absent on the last one.')
-  .meta({ examples: ['b3JkZXJz'] });
+  .meta({ examples: ['Tw3pwm9yZGVycw'] });
 
 export const MessageList = z
   .object({ items: z.array(PeekedMessage).describe('Oldest first.'), nextCursor })
@@ -40,7 +41,7 @@ async function peek({ broker, clock }: RestDeps, request: FastifyRequest, reply:
     cursor: query.cursor,
   });
   const items = page.items.map((message) => viewOf(message, clock));
-  const next = page.nextCursor === null ? '' : `,"nextCursor":${JSON.stringify(page.nextCursor)}`;
+  const next = page.nextCursor === null ? '' : `,"nextCursor":"${sealCursor(page.nextCursor)}"`;
   reply.header('content-type', jsonType);
   return `{"items":[${items.join(',')}]${next}}`;
 }

@@ -17,6 +17,7 @@ import {
   settingNames,
 } from '../domain/queue-attributes.ts';
 import { readDocument, requireNoBody } from '../http/bodies.ts';
+import { sealCursor } from '../http/cursor.ts';
 import type { HeaderDoc, Operation } from '../http/operation.ts';
 import { invalid, paging, readQuery, text } from '../http/parameters.ts';
 import type { Page } from '../storage/port.ts';
@@ -209,7 +210,7 @@ function statsOf(stats: QueueStats, now: Instant) {
 /** A page of the broker's as a page of the wire. */
 export const pageOf = <T, V>({ items, nextCursor: next }: Page<T>, view: (item: T) => V) => ({
   items: items.map(view),
-  ...(next === null ? {} : { nextCursor: next }),
+  ...(next === null ? {} : { nextCursor: sealCursor(next) }),
 });
 
 const pageAsk = ({ limit, cursor }: { readonly limit?: number; readonly cursor?: string }) => ({
@@ -441,7 +442,7 @@ export const queueOperations = (deps: RestDeps): readonly Operation[] => [
       request: {
         isRequired: true,
         content: {
-          'application/json': { schema: UpdateQueue, example: { visibilityTimeoutSeconds: 120, deadLetter: null } },
+          'application/json': { schema: UpdateQueue, example: { visibilityTimeoutSeconds: 120, maxMessages: null } },
           'application/merge-patch+json': { schema: UpdateQueue, example: { visibilityTimeoutSeconds: 120 } },
         },
       },

@@ -2,9 +2,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type SettlementAsk, settleOne } from '../broker/messages.ts';
-import { type FaultData, isFault } from '../domain/errors.ts';
+import { type FaultData, fault, isFault } from '../domain/errors.ts';
 import { type Instant, toRfc3339 } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
+import type { QueueName } from '../domain/queue-attributes.ts';
 import { readDocument, requireNoBody } from '../http/bodies.ts';
 import type { Operation } from '../http/operation.ts';
 import { invalid, readQuery } from '../http/parameters.ts';
@@ -53,8 +54,21 @@ export const Nothing = z
   .meta({ id: 'DeadLetterMessageResult', description: 'It is in the dead-letter queue.' });
 
 /** Settles the one message of the path. @throws receiptInvalid, receiptForeign, receiptExpired and others */
-function settle({ broker }: RestDeps, request: FastifyRequest, ask: SettlementAsk): Promise<Settled> {
-  return settleOne(broker.messages.settle(request.principal, queueOf(request), [ask]));
+function settle(deps: RestDeps, request: FastifyRequest, ask: SettlementAsk): Promise<Settled> {
+  return settleOne(settleAll(deps, request, queueOf(request), [ask]));
+}
+
+/** A message that is gone is, to whoever held it, a receipt that holds no more. */
+async function settleAll(
+  { broker }: RestDeps,
+  request: FastifyRequest,
+  queue: QueueName,
+  asks: readonly SettlementAsk[],
+): Promise<readonly Outcome[]> {
+  const outcomes = await broker.messages.settle(request.principal, queue, asks);
+  return outcomes.map((outcome) =>
+    isFault(outcome) && outcome.fault === 'messageNotFound' ? fault('receiptExpired', {}) : outcome,
+  );
 }
 
 /** @throws Error when the engine says nothing, which it may only for a message that is gone */
@@ -144,7 +158,8 @@ export const SettleBatch = z
     description: `What to do with held messages, ${limits.batchEntriesMax} in all at most.`,
   });
 type SettleBatch = z.infer<typeof SettleBatch>;
-const fastSettleBatch = z.compile(SettleBatch);
+/** Compiled when it is first needed. */
+let fastSettleBatch: typeof SettleBatch | undefined;
 
 export const SettleOutcome = z
   .object({
@@ -203,9 +218,10 @@ function outcomeView(outcome: Outcome, kind: SettlementKind, origin: string): Ou
     : {};
 }
 
-async function settleMany({ broker }: RestDeps, request: FastifyRequest) {
+async function settleMany(deps: RestDeps, request: FastifyRequest) {
   const queue = queueOf(request);
   readQuery(noQuery, request.query);
+  fastSettleBatch ??= z.compile(SettleBatch);
   const batch = readDocument(request, fastSettleBatch);
   const asks = asksOf(batch);
   if (asks.length === 0)
@@ -213,7 +229,7 @@ async function settleMany({ broker }: RestDeps, request: FastifyRequest) {
   if (asks.length > limits.batchEntriesMax) {
     throw invalid('body', `must name at most ${limits.batchEntriesMax} messages in all, not ${asks.length}`);
   }
-  const settled = await broker.messages.settle(request.principal, queue, asks);
+  const settled = await settleAll(deps, request, queue, asks);
   const failedCount = settled.filter(isFault).length;
   return {
     ...groupedOutcomes(batch, settled, originOf(request)),

@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest';
+import { Fault, type FaultCode } from '../../src/domain/errors.ts';
+import { restFaults, wireCode } from '../../src/rest/errors.ts';
+import { expectProblem, openApi } from '../support/api.ts';
+
+describe('the table of problems', () => {
+  it('has codes that never change', () => {
+    const codes = Object.fromEntries(
+      Object.entries(restFaults).map(([code, { status }]) => [wireCode(code), status] as const),
+    );
+    expect(codes).toMatchInlineSnapshot(`
+      {
+        "attempt_id_reused": 409,
+        "batch_aborted": 409,
+        "body_too_large": 413,
+        "dead_letter_queue_invalid": 400,
+        "dead_letter_queue_missing": 409,
+        "deduplication_id_not_allowed": 400,
+        "deduplication_id_required": 400,
+        "delay_not_allowed": 400,
+        "delay_too_long": 400,
+        "empty_body": 400,
+        "forbidden_host": 403,
+        "group_required": 400,
+        "idempotency_key_reused": 422,
+        "invalid_argument": 400,
+        "malformed_body": 400,
+        "message_in_flight": 409,
+        "message_not_found": 404,
+        "message_too_large": 413,
+        "method_not_allowed": 405,
+        "overloaded": 503,
+        "queue_changed": 412,
+        "queue_exists": 409,
+        "queue_full": 429,
+        "queue_not_found": 404,
+        "receipt_expired": 410,
+        "receipt_foreign": 400,
+        "receipt_invalid": 400,
+        "redrive_invalid": 400,
+        "redrive_running": 409,
+        "redrive_source_unknown": 409,
+        "request_timeout": 408,
+        "route_not_found": 404,
+        "setting_invalid": 400,
+        "setting_not_for_kind": 400,
+        "shutting_down": 503,
+        "storage_failed": 500,
+        "storage_full": 507,
+        "task_not_active": 409,
+        "task_not_found": 404,
+        "too_many_in_flight": 429,
+        "too_many_queues": 409,
+        "too_many_waiters": 429,
+        "unsupported_media_type": 415,
+        "visibility_too_long": 400,
+      }
+    `);
+  });
+
+  it('tells when to come again wherever coming again helps', () => {
+    const again = Object.values(restFaults).filter(({ status }) => [429, 503, 507].includes(status));
+    expect(again.filter(({ retryAfterSeconds }) => retryAfterSeconds === undefined)).toEqual([]);
+  });
+});
+
+describe('what is not there', () => {
+  it.each(['/nope', '/v1', '/v1/queue', '/v1/queues/orders/nope', '//', '/v1/queues/a/receipts/b/c/d', '/v1/keys'])(
+    'is 404 at %s, with a way on',
+    async (path) => {
+      const api = await openApi();
+      const answer = await api.get(path);
+      expectProblem(answer, 404, 'route_not_found');
+      expect(answer.json.hint).toContain('http://localhost:80/docs');
+    },
+  );
+
+  it.each([
+    ['POST', '/v1/queues', 'GET'],
+    ['DELETE', '/v1/queues', 'GET'],
+    ['POST', '/v1/queues/orders', 'DELETE, GET, PATCH, PUT'],
+    ['PUT', '/v1/queues/orders/messages', 'GET, POST'],
+    ['GET', '/v1/queues/orders/receipts/x', 'DELETE, PATCH'],
+    ['POST', '/livez', 'GET'],
+    ['HEAD', '/v1/queues', 'GET'],
+    ['OPTIONS', '/v1/queues', 'GET'],
+  ] as const)('is 405 for %s %s, with what is possible', async (method, path, allowed) => {
+    const api = await openApi();
+    const answer = await api.call(method, path);
+    expect(answer.status).toBe(405);
+    expect(answer.headers.allow).toBe(allowed);
+    if (method !== 'HEAD') expectProblem(answer, 405, 'method_not_allowed');
+  });
+
+  it('ignores headers that override the method', async () => {
+    const api = await openApi();
+    await api.queue('orders');
+    await api.post('/v1/queues/orders/purge', { headers: { 'x-http-method-override': 'DELETE' } });
+    expect((await api.get('/v1/queues/orders')).status).toBe(200);
+  });
+});
+
+describe('a path', () => {
+  it.each([
+    '/v1/queues/%',
+    '/v1/queues/%c0%af',
+    '/v1/queues/%ff',
+    '/v1/queues/a%00b',
+    '/v1/queues/%2e%2e%2fadmin',
+    `/v1/queues/${'a'.repeat(10_000)}`,
+  ])('like %.40s is refused without harm', async (path) => {
+    const api = await openApi();
+    const answer = await api.get(path);
+    expectProblem(answer, 400, 'invalid_argument');
+    expect((await api.get('/v1/queues')).status).toBe(200);
+  });
+});
+
+describe('an unexpected error', () => {
+  it('is logged whole and answered with a fixed sentence', async () => {
+    const broken = () => Promise.reject(new Error('select secret from table; /srv/data/sluice.db'));
+    const api = await openApi({ wrapStorage: (storage) => ({ ...storage, listQueues: broken }) });
+    const answer = await api.get('/v1/queues');
+    expectProblem(answer, 500, 'internal_error');
+    expect(answer.text).not.toMatch(/secret|srv|stack|at /);
+    expect(api.log.lines.find(({ msg }) => msg === 'request failed')).toMatchObject({
+      level: 50,
+      err: { message: expect.stringContaining('secret') },
+    });
+  });
+
+  it.each([
+    ['storageFailed', 500, undefined],
+    ['overloaded', 503, '1'],
+    ['shuttingDown', 503, '1'],
+    ['storageFull', 507, '5'],
+  ] as const)('of the storage, %s, has status %i and tells what to do', async (code, status, retryAfter) => {
+    const send = () => Promise.reject(Fault.of(code, {}));
+    const api = await openApi({ wrapStorage: (storage) => ({ ...storage, send }) });
+    await api.queue('orders');
+    const answer = await api.post('/v1/queues/orders/messages', { body: 'x' });
+    expectProblem(answer, status, wireCode(code satisfies FaultCode));
+    expect(answer.headers['retry-after']).toBe(retryAfter);
+  });
+});

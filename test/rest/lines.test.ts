@@ -1,0 +1,181 @@
+import { Readable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { Fault } from '../../src/domain/errors.ts';
+import { limits } from '../../src/domain/limits.ts';
+import { type Api, expectProblem, expectRefusal, nth, openApi } from '../support/api.ts';
+
+const url = '/v1/queues/orders/messages/batch';
+const headers = { 'content-type': 'application/x-ndjson' };
+
+async function withQueue(): Promise<Api> {
+  const api = await openApi();
+  await api.queue('orders');
+  return api;
+}
+const post = (api: Api, body: string | Buffer, query = '') => api.post(url + query, { body, headers });
+
+describe('lines of JSON', () => {
+  it.each(['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'])(
+    'are messages, as %s',
+    async (type) => {
+      const api = await withQueue();
+      const answer = await api.post(url, {
+        body: '{"n":12345678901234567890}\n"b"\r\n\n  \n3',
+        headers: { 'content-type': type },
+      });
+      expect(answer.json).toMatchObject({ sentCount: 3, failedCount: 0 });
+      const peeked = await api.get('/v1/queues/orders/messages');
+      expect(peeked.text).toContain('"body":{"n":12345678901234567890}');
+      expect(peeked.json.items.map(({ body }) => body)).toEqual([expect.anything(), 'b', 3]);
+    },
+  );
+
+  it('fail one by one, in order', async () => {
+    const api = await withQueue();
+    const bad = Buffer.concat([Buffer.from('1\n{"a":\n'), Buffer.from([0x22, 0xff, 0x22, 0x0a]), Buffer.from('2\n')]);
+    const { json } = await post(api, bad);
+    expect(json).toMatchObject({ sentCount: 2, failedCount: 2 });
+    expect(json.results.map(({ error }) => error?.detail)).toEqual([
+      undefined,
+      'Line 2 is not valid JSON.',
+      'Line 3 is not valid UTF-8.',
+      undefined,
+    ]);
+  });
+
+  it('take delay and group from the query', async () => {
+    const api = await withQueue();
+    await post(api, '1\n2\n', '?delay=1m&group=g');
+    expect(await api.counts('orders')).toEqual([0, 0, 2]);
+    expect(nth((await api.get('/v1/queues/orders/messages')).json.items)).toMatchObject({ groupId: 'g' });
+  });
+
+  it('are entries with envelope=true', async () => {
+    const api = await withQueue();
+    const { json } = await post(
+      api,
+      '{"body":{"b":1, "a":2},"attributes":{"t":"x"}}\n{"bogus":1}\n{"body":"x","body":"y"}\n',
+      '?envelope=true',
+    );
+    expect(json).toMatchObject({ sentCount: 1, failedCount: 2 });
+    expect(nth(json.results, 1).error.detail).toMatch(/^line 2\.bod/);
+    expect((await api.get('/v1/queues/orders/messages')).text).toContain('"body":{"b":1, "a":2}');
+  });
+
+  it('come in pieces that end anywhere', async () => {
+    const api = await withQueue();
+    const pieces = ['{"a', '":1}', '\n{"b":2}\n{"c"', ':3}'].map((text) => Buffer.from(text));
+    const { payload } = await api.server.inject({ method: 'POST', url, headers, payload: Readable.from(pieces) });
+    expect(JSON.parse(payload)).toMatchObject({ sentCount: 3 });
+    expect((await api.get('/v1/queues/orders/messages')).json.items.map(({ body }) => body)).toEqual([
+      { a: 1 },
+      { b: 2 },
+      { c: 3 },
+    ]);
+  });
+
+  it('may be a thousand; what is beyond is told and not sent', async () => {
+    const api = await withQueue();
+    const lines = (count: number) => '1\n'.repeat(count);
+    expect((await post(api, lines(limits.batchEntriesMax))).json).toMatchObject({ sentCount: 1_000, failedCount: 0 });
+    const answer = await post(api, lines(limits.batchEntriesMax + 5));
+    expect(answer.json).toMatchObject({ sentCount: 1_000, failedCount: 1 });
+    expect(nth(answer.json.results, 1_000).error.detail).toContain('line 1001: is beyond the 1000 lines');
+  });
+
+  it('may be long; one that is longer than the limit fails alone', async () => {
+    const api = await withQueue();
+    const line = (bytes: number) => `"${'a'.repeat(bytes - 2)}"`;
+    const long = `${line(limits.batchLineBytesMax + 1)}\n${line(1_000)}\n${line(limits.batchLineBytesMax)}\n`;
+    const { json } = await post(api, long);
+    expect(json.results.map(({ error }) => error?.code)).toEqual(['body_too_large', undefined, 'message_too_large']);
+  });
+
+  it('are stored in slices while the upload goes on', async () => {
+    const sizes: number[] = [];
+    const api = await openApi({
+      wrapStorage: (storage) => ({
+        ...storage,
+        send(ask) {
+          sizes.push(ask.drafts.length);
+          return storage.send(ask);
+        },
+      }),
+    });
+    await api.queue('orders');
+    await post(api, '1\n'.repeat(limits.batchSliceEntriesMax + 1));
+    await post(api, `"${'a'.repeat(1_000_000)}"\n`.repeat(3));
+    expect(sizes).toEqual([limits.batchSliceEntriesMax, 1, 3]);
+  });
+
+  it('keep what is stored when a later slice fails, and say so', async () => {
+    let slices = 0;
+    const api = await openApi({
+      wrapStorage: (storage) => ({
+        ...storage,
+        send: (ask) => (slices++ === 1 ? Promise.reject(Fault.of('overloaded', {})) : storage.send(ask)),
+      }),
+    });
+    await api.queue('orders');
+    const { status, json } = await post(api, '1\n'.repeat(limits.batchSliceEntriesMax * 3));
+    expect(status).toBe(200);
+    expect(json).toMatchObject({ sentCount: limits.batchSliceEntriesMax, failedCount: limits.batchSliceEntriesMax });
+    expect(nth(json.results, limits.batchSliceEntriesMax).error.code).toBe('overloaded');
+    expect(await api.counts('orders')).toEqual([limits.batchSliceEntriesMax, 0, 0]);
+  });
+
+  it('are refused whole when the first slice is', async () => {
+    const api = await openApi();
+    expectProblem(await post(api, '1\n'), 404, 'queue_not_found');
+  });
+
+  it('need one line at least, and have no Idempotency-Key', async () => {
+    const api = await withQueue();
+    await expectRefusal(api, 'orders', () => post(api, '\n \n'), [400, 'empty_body']);
+    const keyed = () => api.post(url, { body: '1\n', headers: { ...headers, 'idempotency-key': 'k' } });
+    await expectRefusal(api, 'orders', keyed, [400, 'invalid_argument', 'Idempotency-Key']);
+    const encoded = () => api.post(url, { body: '1\n', headers: { ...headers, 'content-encoding': 'gzip' } });
+    await expectRefusal(api, 'orders', encoded, [415, 'unsupported_media_type']);
+  });
+
+  it('stop when the upload does, with what came before stored', async () => {
+    const api = await withQueue();
+    const upload = new Readable({ read: () => undefined });
+    upload.push('1\n2\n"cut');
+    const answer = api.server.inject({ method: 'POST', url, headers, payload: upload });
+    await api.clock.advance({ seconds: 29 });
+    upload.push('x'.repeat(2_000));
+    await api.clock.advance({ seconds: 2 });
+    // It moved in the first half minute, and no more in the second.
+    await api.clock.advance({ seconds: 30 });
+    const { statusCode, payload, headers: answered } = await answer;
+    expect(statusCode).toBe(200);
+    expect(JSON.parse(payload)).toMatchObject({
+      sentCount: 2,
+      failedCount: 1,
+      results: [{}, {}, { error: { code: 'request_timeout' } }],
+    });
+    expect(answered.connection).toBe('close');
+  });
+});
+
+describe('atomic lines', () => {
+  it('store all or none', async () => {
+    const api = await withQueue();
+    expect((await post(api, '1\n2\n', '?atomic=true')).json).toMatchObject({ sentCount: 2 });
+    const { json } = await expectRefusal(api, 'orders', () => post(api, '1\n{\n3\n', '?atomic=true'), [
+      400,
+      'malformed_body',
+      'Line 2',
+    ]);
+    expect(json.results.map(({ error }) => error.code)).toEqual(['batch_aborted', 'malformed_body', 'batch_aborted']);
+  });
+
+  it('may be as large as a JSON batch', async () => {
+    const api = await withQueue();
+    const line = `"${'a'.repeat(1_000_000)}"\n`;
+    await expectRefusal(api, 'orders', () => post(api, line.repeat(17), '?atomic=true'), [413, 'body_too_large']);
+    const many = () => post(api, '1\n'.repeat(limits.batchEntriesMax + 1), '?atomic=true');
+    await expectRefusal(api, 'orders', many, [400, 'invalid_argument', 'line 1001']);
+  });
+});

@@ -1,0 +1,155 @@
+/** What only shows on a socket: bytes that are not HTTP, limits before our code, clients that leave. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { type Api, openApi } from '../support/api.ts';
+
+async function listening(): Promise<{ api: Api; port: number }> {
+  const api = await openApi();
+  await api.server.listen({ host: '127.0.0.1', port: 0 });
+  return { api, port: (api.server.server.address() as AddressInfo).port };
+}
+
+async function open(port: number): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port });
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Everything that the server answers until it closes the connection. */
+async function exchange(port: number, request: string | Buffer): Promise<string> {
+  const socket = await open(port);
+  socket.write(request);
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(socket, 'close');
+  return Buffer.concat(chunks).toString('latin1');
+}
+
+const head = (lines: readonly string[]): string => `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`;
+const host = 'Host: localhost';
+const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
+
+describe('bytes that are not HTTP', () => {
+  it.each<readonly [string, string, readonly number[]]>([
+    [
+      'two lengths',
+      `POST /v1/queues/q/messages HTTP/1.1\r\n${host}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx`,
+      [400],
+    ],
+    [
+      'a length and chunks',
+      `POST /v1/queues/q/messages HTTP/1.1\r\n${host}\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      [400],
+    ],
+    [
+      'an unknown transfer encoding',
+      `POST /v1/queues/q/messages HTTP/1.1\r\n${host}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+      [400, 415, 501],
+    ],
+    [
+      'an overflowing chunk size',
+      `POST /v1/queues/q/messages HTTP/1.1\r\n${host}\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx`,
+      [400],
+    ],
+    ['no host', head(['GET / HTTP/1.1']), [400]],
+    ['a host with a blank', head(['GET / HTTP/1.1', 'Host: a b']), [400, 403]],
+    ['a bare line feed', `GET / HTTP/1.1\n${host}\n\n`, [400]],
+    ['a folded header', `GET / HTTP/1.1\r\n${host}\r\nX-A: b\r\n c\r\n\r\n`, [400]],
+    ['a blank before the colon', `GET / HTTP/1.1\r\n${host}\r\nX-A : b\r\n\r\n`, [400]],
+    ['a NUL in the path', `GET /\0 HTTP/1.1\r\n${host}\r\n\r\n`, [400]],
+    ['another host in the path', head(['GET http://evil.example/v1/queues HTTP/1.1', host]), [400, 404]],
+    ['a large header', head(['GET / HTTP/1.1', host, `X-A: ${'a'.repeat(20_000)}`]), [431]],
+    ['many headers', head(['GET / HTTP/1.1', host, ...Array.from({ length: 3_000 }, (_, i) => `X-${i}: a`)]), [431]],
+    [
+      'more headers than are taken',
+      head(['GET / HTTP/1.1', host, ...Array.from({ length: 101 }, (_, i) => `X-${i}: a`)]),
+      [400],
+    ],
+    ['TRACE', head(['TRACE / HTTP/1.1', host]), [405]],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [400, 405]],
+    [
+      'a WebSocket',
+      `GET /v1/queues HTTP/1.1\r\n${host}\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n`,
+      [400],
+    ],
+  ])('are refused: %s', async (_what, request, statuses) => {
+    const { api, port } = await listening();
+    const answer = await exchange(port, request);
+    expect(statuses, answer.slice(0, 200)).toContain(statusOf(answer));
+    // Node itself refuses a request without a host, and says nothing more.
+    if (!/transfer-encoding: chunked/i.test(answer)) expect(answer).toContain('application/problem+json');
+    expect((await api.get('/livez')).status).toBe(200);
+  });
+});
+
+describe('a body on the wire', () => {
+  it('is refused before it is read when it is announced as too large', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const answer = await exchange(
+      port,
+      `POST /v1/queues/orders/messages HTTP/1.1\r\n${host}\r\nContent-Length: 99999999\r\n\r\nx`,
+    );
+    expect(statusOf(answer)).toBe(413);
+    expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+
+  it('is cut off with 408 when it does not arrive', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const socket = await open(port);
+    socket.write(`POST /v1/queues/orders/messages HTTP/1.1\r\n${host}\r\nContent-Length: 10\r\n\r\nabc`);
+    const answered = once(socket, 'data');
+    await once(api.server.server, 'request');
+    for (let waited = 0; waited < 40; waited += 5) await api.clock.advance({ seconds: 5 });
+    const [answer] = (await answered) as [Buffer];
+    expect(statusOf(answer.toString())).toBe(408);
+    await once(socket, 'close');
+    expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+});
+
+describe('a long poll', () => {
+  it('ends with its client, and takes no message with it', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const socket = await open(port);
+    socket.write(`POST /v1/queues/orders/messages/receive?wait=20s HTTP/1.1\r\n${host}\r\n\r\n`);
+    await until(api, () => api.broker.waiters.count() === 1);
+    socket.destroy();
+    await until(api, () => api.broker.waiters.count() === 0);
+    await api.send('orders', 'x');
+    expect(await api.counts('orders')).toEqual([1, 0, 0]);
+  });
+
+  it('ends empty when the server stops, and the connection with it', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const answer = exchange(port, `POST /v1/queues/orders/messages/receive?wait=20s HTTP/1.1\r\n${host}\r\n\r\n`);
+    await until(api, () => api.broker.waiters.count() === 1);
+    api.broker.drain();
+    await api.server.close();
+    expect(await answer).toContain('{"messages":[]}');
+  });
+});
+
+/** Lets input and output go on until the fact is there; the runner's timeout ends a vain wait. */
+async function until(api: Api, isSo: () => boolean): Promise<void> {
+  while (!isSo()) await api.clock.advance({});
+}
+
+describe('many requests on one connection', () => {
+  it('are answered in order', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const count = 200;
+    const requests = Array.from({ length: count }, (_, i) => {
+      const last = i === count - 1 ? 'Connection: close\r\n' : '';
+      return `GET /livez HTTP/1.1\r\n${host}\r\nX-Request-Id: n${i}\r\n${last}\r\n`;
+    });
+    const answer = await exchange(port, requests.join(''));
+    const ids = [...answer.matchAll(/x-request-id: n(\d+)/g)].map(([, id]) => Number(id));
+    expect(ids).toEqual(Array.from({ length: count }, (_, i) => i));
+  });
+});
