@@ -110,8 +110,10 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
       const limit = ask.limit - basket.taken.length;
       const due = statements.visible.all({ backlogId: book.backlogId, now: ask.now, limit, ...after });
       for (const row of due) {
-        if (decide(basket, row) === 'enough') return;
         after = { afterVisibleAt: row.visibleAt, afterId: row.id };
+        // A visibility timeout of 0 puts a message that was just taken behind all others that are due.
+        if (basket.taken.some(({ receipt }) => receipt.message === row.id)) continue;
+        if (decide(basket, row) === 'enough') return;
       }
       if (due.length < limit) return;
     }
@@ -202,6 +204,7 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
         row.backlogId === book.backlogId &&
         row.receives === held.receive &&
         row.heldUntil === held.heldUntil &&
+        !isExpired(book, row, ask.now) &&
         isSound(row, rows.fullBody(row)),
     );
     if (!isIntact) throw Fault.of('attemptIdReused', {});
