@@ -132,6 +132,17 @@ export function deadLettersConform(engine: Engine): void {
         expect(await t.receiveBodies(dlq)).toEqual(['a']);
       });
 
+      it('a message is either handed out or moved by one receive, with a visibility timeout of 0 too', async () => {
+        const t = await withPair(1);
+        await t.send(queue, draft('a', 'w'), draft('b', 'x'), draft('c', 'y'));
+        await fail(t, queue, 1);
+        await t.send(queue, draft('d', 'z'));
+        t.advance(1);
+        expect(await t.receiveBodies(queue, { limit: 2, visibilitySeconds: 0 })).toEqual(['d']);
+        expect(bodiesOf(await t.peek(dlq)).toSorted()).toEqual(['a', 'b', 'c']);
+        expect(await t.peek(queue)).toMatchObject([{ receiveCount: 1 }]);
+      });
+
       it('moved messages do not use up the number asked for', async () => {
         const t = await withPair(1);
         await t.send(queue, draft('bad', 'x'), draft('worse', 'y'));

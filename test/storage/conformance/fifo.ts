@@ -213,17 +213,11 @@ export function fifoConform(engine: Engine): void {
 
       it('finds the one free group among many blocked ones', async () => {
         const t = await withQueue();
-        for (let batch = 0; batch < 3; batch += 1) {
-          await t.send(q, ...Array.from({ length: 500 }, (_, i) => fifo(`g${batch}/${i}`, `a${batch}/${i}`)));
-          await t.send(q, ...Array.from({ length: 500 }, (_, i) => fifo(`g${batch}/${i}`, `b${batch}/${i}`)));
-        }
-        let taken = 0;
-        while (taken < 1_500) {
-          const received = await t.receive(q, { limit: 1 });
-          expect(received).toHaveLength(1);
-          expect(bodyOf(nth(received))).toMatch(/^a/);
-          taken += 1;
-        }
+        const groups = (batch: number, name: string) =>
+          Array.from({ length: 500 }, (_, i) => fifo(`g${batch}/${i}`, `${name}${batch}/${i}`));
+        for (const batch of [0, 1, 2]) await t.send(q, ...groups(batch, 'head'));
+        for (let round = 0; round < 15; round += 1) expect(await t.receive(q)).toHaveLength(100);
+        for (const batch of [0, 1, 2]) await t.send(q, ...groups(batch, 'next'));
         await t.send(q, fifo('free', 'free'));
         expect(await t.receiveBodies(q)).toEqual(['free']);
         expect((await t.look(q)).nextVisibleAt).toBe(t.in(30));
@@ -596,6 +590,15 @@ export function fifoConform(engine: Engine): void {
         await t.receive(q, { attemptId: 'x' });
         t.advance(30);
         await t.receive(q);
+        await expectRejection(t.receive(q, { attemptId: 'x' }), 'attemptIdReused');
+      });
+
+      it('never hand out a message past its retention again', async () => {
+        const t = await trial();
+        await t.put(q, { retentionSeconds: 60, visibilityTimeoutSeconds: 600 });
+        await t.send(q, fifo('g', 'a'));
+        await t.receive(q, { attemptId: 'x' });
+        t.advance(60.001);
         await expectRejection(t.receive(q, { attemptId: 'x' }), 'attemptIdReused');
       });
 

@@ -243,6 +243,16 @@ export function messagesConform(engine: Engine): void {
         expect((await t.receiveOne('q')).heldUntil).toBe(t.in(30));
       });
 
+      it('hands out a message once per receive, with a visibility timeout of 0 and expired ones on the way too', async () => {
+        const t = await withQueue({ retentionSeconds: 60 });
+        await t.send('q', 'old', 'older', 'oldest');
+        t.advance(30);
+        await t.send('q', 'young');
+        t.advance(30.001);
+        expect(await t.receiveBodies('q', { limit: 2, visibilitySeconds: 0 })).toEqual(['young']);
+        expect(await t.receiveOne('q')).toMatchObject({ receiveCount: 2 });
+      });
+
       it('gives each receive a receipt of its own', async () => {
         const t = await withQueue();
         await t.send('q', 'a');

@@ -232,6 +232,18 @@ export function receiptsConform(engine: Engine): void {
         expect(await t.receiveBodies(queue)).toEqual(['a']);
       });
 
+      it('releases with a delay of its own up to the retention, and not a second more', async () => {
+        const { t, message } = await held({ retentionSeconds: 100 });
+        expectFault(await t.release(queue, message, { delaySeconds: 101, reason: 'r' }), 'delayTooLong');
+        expect(await t.peek(queue, 'inFlight')).toMatchObject([{ history: {} }]);
+        expect(codeOf(await t.release(queue, message, { delaySeconds: 100 }))).toBe('ok');
+      });
+
+      it('releases with a back-off that is longer than the retention: the holder is not at fault', async () => {
+        const { t, message } = await held({ retentionSeconds: 100, retryDelaySeconds: [1_000] });
+        expect(orThrow(await t.release(queue, message)).visibleAt).toBe(t.in(1_000));
+      });
+
       it('releases: the first and the last reason stay with the message, with their instants', async () => {
         const { t, message } = await held();
         await t.release(queue, message, { delaySeconds: 0, reason: 'db down' });
