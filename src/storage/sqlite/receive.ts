@@ -69,12 +69,15 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
   };
 
   return {
-    receive(ask: ReceiveAsk): ReceiveAnswer {
-      const book = ledger.book(ask.queue);
+    receive(asked: ReceiveAsk): ReceiveAnswer {
+      const book = ledger.book(asked.queue);
+      const ask = { ...asked, limit: Math.min(asked.limit, roomInFlight(book, asked)) };
       const basket: Basket = { ask, book, taken: [], bytes: 0, examinedCount: 0 };
       const isReplay = ask.attemptId !== undefined && isFifo(book.queue) && replay(basket, ask.attemptId);
       if (!isReplay) {
-        refuseTooManyInFlight(book, ask);
+        if (ask.limit <= 0) {
+          throw Fault.of('tooManyInFlight', { queue: book.queue.name, countMax: limits.inFlightPerQueueMax });
+        }
         if (isFifo(book.queue)) takeFromGroups(basket);
         else takeVisible(basket);
         if (ask.attemptId !== undefined && isFifo(book.queue) && basket.taken.length > 0) {
@@ -96,11 +99,10 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
     return at === null ? null : instant(at);
   }
 
-  /** The bound is checked against an upper estimate first; only when that passes it, the exact number is summed up. */
-  function refuseTooManyInFlight(book: Book, ask: ReceiveAsk): void {
-    if (book.heldCountAtMost + ask.limit <= limits.inFlightPerQueueMax) return;
-    if (ledger.heldCount(book, ask.now) + ask.limit <= limits.inFlightPerQueueMax) return;
-    throw Fault.of('tooManyInFlight', { queue: book.queue.name, countMax: limits.inFlightPerQueueMax });
+  /** How many more may be held. An upper estimate is looked at first; only when it leaves no room, the sum is taken. */
+  function roomInFlight(book: Book, ask: ReceiveAsk): number {
+    const estimate = limits.inFlightPerQueueMax - book.heldCountAtMost;
+    return estimate >= ask.limit ? estimate : limits.inFlightPerQueueMax - ledger.heldCount(book, ask.now);
   }
 
   function takeVisible(basket: Basket): void {
