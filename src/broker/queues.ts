@@ -53,11 +53,7 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
     return found;
   };
 
-  const find = async (principal: Principal, name: QueueName): Promise<Queue> => {
-    const queue = await storage.findQueue(ref(principal, name));
-    if (queue === null) throw Fault.of('queueNotFound', { queue: name });
-    return queue;
-  };
+  const find = (principal: Principal, name: QueueName) => storage.getQueue(ref(principal, name));
 
   return {
     async put(principal, name, { kind, settings }) {

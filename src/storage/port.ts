@@ -132,6 +132,8 @@ export interface Storage {
   /** Removes all messages and forgets deduplication ids. @throws queueNotFound */
   purgeQueue(ask: { queue: QueueRef; now: Instant }): Promise<{ purgedCount: number }>;
   findQueue(queue: QueueRef): Promise<Queue | null>;
+  /** @throws queueNotFound, with the name that was probably meant */
+  getQueue(queue: QueueRef): Promise<Queue>;
   /** By name. */
   listQueues(ask: { account: string; prefix: string } & PageAsk): Promise<Page<Queue>>;
   /** The stats of each queue, in order; null for one that is gone. */

@@ -65,6 +65,7 @@ const noSums: Sums = { messageCount: 0, bytes: 0, hiddenCount: 0, heldCount: 0 }
 export type Reads = Pick<
   Storage,
   | 'findQueue'
+  | 'getQueue'
   | 'listQueues'
   | 'queueStats'
   | 'listGroups'
@@ -150,6 +151,10 @@ export function createReads(db: Db): Reads {
     async findQueue(ref): Promise<Queue | null> {
       const row = statements.queue.get({ account: ref.account, name: ref.name });
       return row === undefined ? null : queueOf(row);
+    },
+
+    async getQueue(ref): Promise<Queue> {
+      return queueOf(rowOf(ref));
     },
 
     async listQueues({ account, prefix, cursor, limit }) {
