@@ -65,7 +65,7 @@ function writeDocument(operations: readonly Operation[], info: ApiInfo, version:
   const is30 = version === '3.0.3';
   const schemas = namedSchemas(is30);
   const paths: Record<string, Json> = {};
-  for (const operation of operations) {
+  for (const operation of [...operations].sort(byPlace(info))) {
     const path = operation.url.replace(/:(\w+)/g, '{$1}');
     paths[path] = { ...paths[path], [operation.method.toLowerCase()]: operationObject(operation, info) };
   }
@@ -80,6 +80,16 @@ function writeDocument(operations: readonly Operation[], info: ApiInfo, version:
   };
   polish(document, is30);
   return document;
+}
+
+const methodOrder: readonly string[] = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE'];
+
+/** By tag, then path, then method: an order that does not change when a route is registered elsewhere. */
+function byPlace({ tags }: ApiInfo): (a: Operation, b: Operation) => number {
+  const tagOf = ({ doc }: Operation) => tags.findIndex(({ name }) => name === doc.tag);
+  const byUrl = (a: Operation, b: Operation) => Number(a.url > b.url) - Number(a.url < b.url);
+  const byMethod = (a: Operation, b: Operation) => methodOrder.indexOf(a.method) - methodOrder.indexOf(b.method);
+  return (a, b) => tagOf(a) - tagOf(b) || byUrl(a, b) || byMethod(a, b);
 }
 
 const infoObject = ({ version, description }: ApiInfo, is30: boolean): Json => ({

@@ -101,11 +101,12 @@ describe('a body on the wire', () => {
     const socket = await open(port);
     socket.write(`POST /v1/queues/orders/messages HTTP/1.1\r\n${host}\r\nContent-Length: 10\r\n\r\nabc`);
     const answered = once(socket, 'data');
+    const closed = once(socket, 'close');
     await once(api.server.server, 'request');
     for (let waited = 0; waited < 40; waited += 5) await api.clock.advance({ seconds: 5 });
     const [answer] = (await answered) as [Buffer];
     expect(statusOf(answer.toString())).toBe(408);
-    await once(socket, 'close');
+    await closed;
     expect(await api.counts('orders')).toEqual([0, 0, 0]);
   });
 });
