@@ -18,17 +18,16 @@ type OpenApi = {
 
 const documentName = 'https://sluice.test/openapi';
 
+type Known = { readonly openapi: OpenApi; readonly validate: (schema: object) => ValidateFunction };
+/** All servers of a run have the same document: it is read once. */
+let known: Known | undefined;
+
 /** A check that gives sentences about what is not as documented. */
 export function answerCheck(documents: () => ApiDocuments) {
-  let known: { openapi: OpenApi; validate: (schema: object) => ValidateFunction } | undefined;
-  const load = () => {
-    known ??= prepare(documents().openapi31());
-    return known;
-  };
-
   return (request: FastifyRequest, reply: FastifyReply, payload: unknown): readonly string[] => {
     const { operation } = request.routeOptions.config;
-    const { openapi, validate } = load();
+    known ??= prepare(documents().openapi31());
+    const { openapi, validate } = known;
     const where = `${request.method} ${request.routeOptions.url ?? '(none)'} → ${reply.statusCode}`;
     const response =
       operation === undefined ? openapi.components.responses.Refused : responseOf(openapi, operation, reply.statusCode);
@@ -74,7 +73,7 @@ function bodyProblems(
 }
 
 /** Members that are not documented are refused here, although the document lets them be added one day. */
-function prepare(document: Json) {
+function prepare(document: Json): Known {
   const openapi = structuredClone(document) as unknown as OpenApi;
   for (const [name, schema] of Object.entries(openapi.components.schemas)) if (name !== 'Problem') close(schema);
   const ajv = new Ajv2020({ strict: false, allErrors: true });
