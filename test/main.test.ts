@@ -2,11 +2,8 @@ import { once } from 'node:events';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { runProgram, startServer, temporaryFolder } from './support/process.ts';
-
-// Real processes, on a machine that may be busy with others.
-vi.setConfig({ testTimeout: 60_000 });
 
 const send = (url: string, queue: string, body: string) =>
   fetch(`${url}/v1/queues/${queue}/messages`, { method: 'POST', body, headers: { 'content-type': 'text/plain' } });
