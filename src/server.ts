@@ -11,7 +11,7 @@ import type { Broker } from './broker/broker.ts';
 import type { Clock } from './clock.ts';
 import { Fault } from './domain/errors.ts';
 import { type Access, authorize } from './http/authorization.ts';
-import { takeBytes, trackArrivals } from './http/bodies.ts';
+import { documentBytesMax, takeBytes, trackArrivals } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { mountDocs } from './http/docs.ts';
 import type { RequestMetrics } from './http/metrics.ts';
@@ -103,6 +103,8 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
     arrivals.begun(reply);
     done();
   });
+  // Bodies sent to where nothing is are read like others, and ignored.
+  takeBytes(app, arrivals, documentBytesMax);
   const { checkAnswer } = deps;
   if (checkAnswer !== undefined) {
     app.addHook('onSend', async (request, reply, payload) => {

@@ -22,9 +22,11 @@ export function faultOfFramework(
   error: unknown,
   facts: { bodyLimit: number; contentType: string; path: string },
 ): Fault | undefined {
-  const { code } = error as FrameworkError;
+  const { code, statusCode } = error as FrameworkError;
   if (typeof code !== 'string') return undefined;
   // The client went away while its body was read; nobody is there to hear the answer.
   if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return malformed('The body ended early.')();
-  return Object.hasOwn(refusals, code) ? refusals[code]?.(facts) : undefined;
+  if (Object.hasOwn(refusals, code)) return refusals[code]?.(facts);
+  const isRefusal = code.startsWith('FST_') && Number(statusCode) >= 400 && Number(statusCode) < 500;
+  return isRefusal ? malformed('The request could not be read.')() : undefined;
 }

@@ -112,13 +112,16 @@ function readEnvelope(request: FastifyRequest, defaults: DraftOptions): readonly
   return messages.map((entry, i) => draftOrFault(() => entryDraft(entry, bodyText(i), defaults, `messages[${i}]`)));
 }
 
-function parseEnvelope(value: unknown): z.infer<typeof Envelope> {
-  const parsed = Envelope.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw invalid(
+const noMessages = (): Fault =>
+  invalid(
     'messages',
     `must be a list of 1 to ${limits.batchEntriesMax} entries, as in {"messages":[{"body":"hello"}]}`,
   );
+
+function parseEnvelope(value: unknown): z.infer<typeof Envelope> {
+  const parsed = Envelope.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw noMessages();
 }
 
 /** The draft, or the fault that making it threw. */
@@ -146,6 +149,7 @@ async function sendEnvelope(
     group: groupId,
   } = readQuery(batchQuery, request.query);
   if (envelope !== undefined) throw invalid('envelope', 'is for lines of JSON; this form is an envelope always');
+  if (bytesOf(request).byteLength === 0) throw noMessages();
   requireType(request, ['application/json', ...lineTypes]);
   const entries = readEnvelope(request, { delaySeconds, groupId });
   const drafts = entries.filter(isDraft);
@@ -198,7 +202,7 @@ export const batchOperations = (deps: RestDeps): readonly Operation[] => [
       description:
         `Up to ${limits.batchEntriesMax} messages in one request: a JSON envelope, or lines of JSON (NDJSON), each of which is ` +
         'a body. Each entry succeeds or fails by itself; `results` has one outcome per entry, in order. With ' +
-        '`atomic=true` it is all or nothing. `delay` and `group` count for entries that say nothing of their own. ' +
+        '`atomic=true` it is all or nothing, and the problem of a refusal has a member `results` of its own. `delay` and `group` count for entries that say nothing of their own. ' +
         'Lines are stored as they come, so an upload may be larger than memory.\n\n' +
         "`curl --data-binary @jobs.ndjson -H 'content-type: application/x-ndjson' localhost:8080/v1/queues/orders/messages/batch`",
       query: batchQuery,

@@ -50,7 +50,9 @@ async function sheet({ broker }: RestDeps, request: FastifyRequest): Promise<str
   );
   if (nextCursor !== null) lines.push('  …');
   if (lines.length === 0) lines.push('  none yet');
-  return text(originOf(request), items[0]?.queue.name ?? 'orders', lines);
+  // The commands are those of a standard queue: a FIFO queue would ask for a group.
+  const example = items.find(({ queue }) => queue.kind === 'standard')?.queue.name ?? 'orders';
+  return text(originOf(request), example, lines);
 }
 
 const text = (origin: string, queue: string, queues: readonly string[]): string => `Sluice: a message queue over HTTP

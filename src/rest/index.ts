@@ -76,7 +76,7 @@ export const restInfo = (version: string): ApiInfo => ({
     },
     receiptHandle: {
       description: 'The receipt handle of the receive.',
-      schema: { type: 'string' },
+      schema: { type: 'string', pattern: '^[A-Za-z0-9_-]+$' },
       example: 'AQAAAAAHAAAAAAAqAAAAAQAAAADx3k2m8v0Yc5Jw1b9RkQzT',
     },
     messageId: {

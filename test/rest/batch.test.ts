@@ -159,6 +159,11 @@ describe('a JSON batch', () => {
     ]);
   });
 
+  it('tells what an empty request lacks', async () => {
+    const api = await withQueue();
+    await expectRefusal(api, 'orders', () => api.post(url), [400, 'invalid_argument', '1 to 1000 entries']);
+  });
+
   it('refuses other content types and names those it takes', async () => {
     const api = await withQueue();
     const ask = () => api.post(url, { body: '{}', headers: { 'content-type': 'text/plain' } });

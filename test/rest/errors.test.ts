@@ -92,6 +92,16 @@ describe('what is not there', () => {
     if (method !== 'HEAD') expectProblem(answer, 405, 'method_not_allowed');
   });
 
+  it.each(['application/json', 'text/plain', 'nonsense', 'application/x-www-form-urlencoded'])(
+    'is so whatever the body, as %s',
+    async (type) => {
+      const api = await openApi();
+      const ask = (path: string) => api.post(path, { body: '{"a":', headers: { 'content-type': type } });
+      expect([404, 415]).toContain((await ask('/nope')).status);
+      expect([405, 415]).toContain((await ask('/livez')).status);
+    },
+  );
+
   it('ignores headers that override the method', async () => {
     const api = await openApi();
     await api.queue('orders');
