@@ -9,23 +9,29 @@ import { countingIds } from './ids.ts';
 import { recordingLog } from './log.ts';
 import { type Engine, type EngineOptions, trialStart } from './storage.ts';
 
-type Place = { readonly directory: string; readonly ids: Ids; readonly options: EngineOptions };
+type Place = {
+  readonly directory: string;
+  readonly ids: Ids;
+  readonly hasOwnThread: boolean;
+  readonly options: EngineOptions;
+};
 
-const openAt = ({ directory, ids, options }: Place): Promise<Storage> =>
-  openSqlite({ directory, ids, log: recordingLog(), now: trialStart, ...options });
+const openAt = ({ options, ...place }: Place): Promise<Storage> =>
+  openSqlite({ ...place, ...options, log: recordingLog(), now: trialStart });
 
 export const memoryEngine: Engine = {
   name: 'sqlite in memory',
-  open: (options = {}) => openAt({ directory: ':memory:', ids: countingIds(), options }),
+  open: (options = {}) => openAt({ directory: ':memory:', ids: countingIds(), hasOwnThread: false, options }),
 };
 
 /** Where each storage lives, so that it can be opened again and removed. */
 const places = new WeakMap<Storage, Place>();
 
-export const fileEngine: Engine = {
-  name: 'sqlite in a file',
+const onFile = (name: string, hasOwnThread: boolean): Engine => ({
+  name,
   async open(options = {}) {
-    const place = { directory: await mkdtemp(join(tmpdir(), 'sluice-')), ids: countingIds(), options };
+    const directory = await mkdtemp(join(tmpdir(), 'sluice-'));
+    const place = { directory, ids: countingIds(), hasOwnThread, options };
     const storage = await openAt(place);
     places.set(storage, place);
     return storage;
@@ -40,7 +46,11 @@ export const fileEngine: Engine = {
   async discard(storage) {
     await rm(placeOf(storage).directory, { recursive: true, force: true });
   },
-};
+});
+
+export const fileEngine = onFile('sqlite in a file', false);
+/** As a server runs it; slow to open, so it is for the deep tests. */
+export const threadEngine = onFile('sqlite in a file with a thread for its writer', true);
 
 function placeOf(storage: Storage): Place {
   const place = places.get(storage);

@@ -41,8 +41,8 @@ async function create(model: Model, t: Trial, name: string): Promise<void> {
   const named: QueueSettingsPatch = name.endsWith('.fifo')
     ? { ...both, deduplicationScope, contentBasedDeduplication }
     : both;
-  await t.put(name, named);
-  if (!model.queues.has(name)) model.create(name, settings);
+  const { id } = await t.put(name, named);
+  if (!model.queues.has(name)) model.create(id, name, settings);
 }
 
 /** A storage with all queues, and the model of it. */
@@ -78,10 +78,11 @@ const onQueue = (
 
 /** What is there and how much of it: the same in both, at every instant. */
 async function agree(model: Model, t: Trial): Promise<void> {
-  for (const queue of model.queues.values()) {
-    const { messages, name, totals } = queue;
+  const queues = [...model.queues.values()];
+  const stats = await t.storage.queueStats({ queueIds: queues.map(({ id }) => id), now: t.now });
+  for (const [i, { messages, name, totals }] of queues.entries()) {
     const count = (state: string) => messages.filter((message) => stateOf(message, model.now) === state).length;
-    expect(await t.stats(name), `the numbers of ${name}`).toMatchObject({
+    expect(stats[i], `the numbers of ${name}`).toMatchObject({
       availableCount: count('available'),
       inFlightCount: count('inFlight'),
       delayedCount: count('delayed'),

@@ -38,6 +38,7 @@ export type ModelMessage = {
 };
 
 export type ModelQueue = {
+  readonly id: number;
   readonly name: string;
   readonly isFifo: boolean;
   readonly settings: ModelSettings;
@@ -103,10 +104,10 @@ export class Model {
 
   // Queues
 
-  create(name: string, settings: ModelSettings): void {
+  create(id: number, name: string, settings: ModelSettings): void {
     const totals = { sent: 0, received: 0, redelivered: 0, deleted: 0, deadLettered: 0, redriven: 0 };
     this.queues.set(name, {
-      ...{ name, isFifo: name.endsWith('.fifo'), settings, delaySeconds: 0, deadLetter: null, totals },
+      ...{ id, name, isFifo: name.endsWith('.fifo'), settings, delaySeconds: 0, deadLetter: null, totals },
       ...{ messages: [], ghosts: [], dedups: [], attempts: new Map(), lastSequence: 0 },
     });
   }
