@@ -32,11 +32,25 @@ export async function sendLines(
   reply: FastifyReply,
   queue: QueueName,
 ): Promise<string | FastifyReply> {
+  try {
+    return await sendUpload(deps, request, reply, queue);
+  } finally {
+    // What was not read is not worth reading: the connection ends with the answer.
+    if (!(request.body as Readable).readableEnded) reply.header('connection', 'close');
+  }
+}
+
+async function sendUpload(
+  deps: RestDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  queue: QueueName,
+): Promise<string | FastifyReply> {
   const { atomic = false, envelope = false, delay, group } = readQuery(batchQuery, request.query);
   if (request.headers['idempotency-key'] !== undefined) {
     throw invalid('Idempotency-Key', 'is not possible with lines; send {"messages":[…]} as application/json');
   }
-  const entries = readEntries(request, reply, deps, { delaySeconds: delay, groupId: group, isEnvelope: envelope });
+  const entries = readEntries(request, deps, { delaySeconds: delay, groupId: group, isEnvelope: envelope });
   const send: SendSlice = (drafts) => deps.broker.messages.send(request.principal, queue, drafts, { isAtomic: atomic });
   const outcomes = atomic ? await sendTogether(entries, send) : await sendInSlices(entries, send);
   if (atomic && outcomes.some(isFault)) return sendAborted(reply, outcomes);
@@ -99,7 +113,6 @@ async function sendTogether(entries: AsyncIterable<Entry>, send: SendSlice): Pro
 /** The entries of the upload; one beyond the most there may be is a fault, and the last. */
 async function* readEntries(
   request: FastifyRequest,
-  reply: FastifyReply,
   { clock, arrivals }: RestDeps,
   options: LineOptions,
 ): AsyncGenerator<Entry> {
@@ -124,8 +137,6 @@ async function* readEntries(
     yield uploadFault(error);
   } finally {
     watch.end();
-    // What was not read is not worth reading: the connection ends with the answer.
-    if (!(request.body as Readable).readableEnded) reply.header('connection', 'close');
   }
 }
 

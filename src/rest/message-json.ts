@@ -23,8 +23,8 @@ export const BodyEncoding = z
   .meta({ id: 'BodyEncoding', examples: ['base64'] });
 
 export const MessageStateName = z
-  .enum(['available', 'in_flight', 'delayed'])
-  .describe('`available`: can be received; `in_flight`: somebody holds it; `delayed`: waits for its time.')
+  .enum(['available', 'inFlight', 'delayed'])
+  .describe('`available`: can be received; `inFlight`: somebody holds it; `delayed`: waits for its time.')
   .meta({ id: 'MessageState', examples: ['available'] });
 
 export const FailureView = z
@@ -174,12 +174,5 @@ function messageJson(message: Message, facts: string): string {
 export const receivedJson = (message: Message, receiptHandle: string): string =>
   messageJson(message, `"receiptHandle":"${receiptHandle}"`);
 
-export const stateNames = {
-  available: 'available',
-  inFlight: 'in_flight',
-  delayed: 'delayed',
-} as const satisfies Record<MessageState, string>;
-
 /** A message for an operator. */
-export const peekedJson = (message: Message, state: MessageState): string =>
-  messageJson(message, `"state":"${stateNames[state]}"`);
+export const peekedJson = (message: Message, state: MessageState): string => messageJson(message, `"state":"${state}"`);

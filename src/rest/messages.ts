@@ -21,14 +21,8 @@ export const MessageList = z
   .object({ items: z.array(PeekedMessage).describe('Oldest first.'), nextCursor })
   .meta({ id: 'MessageList', description: 'A page of messages.' });
 
-const stateOfName = { available: 'available', in_flight: 'inFlight', delayed: 'delayed', all: 'all' } as const;
-type StateName = keyof typeof stateOfName;
-
 const peekQuery = {
-  state: choice<StateName>(
-    ['all', 'available', 'in_flight', 'delayed'],
-    'Only messages in this state; all unless given.',
-  ),
+  state: choice(['all', 'available', 'inFlight', 'delayed'], 'Only messages in this state; all unless given.'),
   limit: wholeNumber(1, limits.peekMessagesMax, `Messages per page; ${limits.peekMessagesDefault} unless given.`, 5),
   cursor,
 };
@@ -36,7 +30,7 @@ const peekQuery = {
 async function peek({ broker, clock }: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<string> {
   const query = readQuery(peekQuery, request.query);
   const page = await broker.messages.peek(request.principal, queueOf(request), {
-    state: stateOfName[query.state ?? 'all'],
+    state: query.state ?? 'all',
     limit: query.limit ?? limits.peekMessagesDefault,
     cursor: query.cursor,
   });

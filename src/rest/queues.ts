@@ -22,7 +22,7 @@ import type { HeaderDoc, Operation } from '../http/operation.ts';
 import { invalid, paging, readQuery, text } from '../http/parameters.ts';
 import type { Page } from '../storage/port.ts';
 import type { RestDeps } from './deps.ts';
-import { InstantText, MessageStateName, stateNames } from './message-json.ts';
+import { InstantText, MessageStateName } from './message-json.ts';
 import { nextCursor } from './messages.ts';
 import { queueOf } from './parameters.ts';
 
@@ -312,9 +312,8 @@ async function purgeQueue({ broker }: RestDeps, request: FastifyRequest) {
   return broker.queues.purge(request.principal, queueOf(request));
 }
 
-const groupView = ({ headState, availableAt, ...group }: GroupView) => ({
+const groupView = ({ availableAt, ...group }: GroupView) => ({
   ...group,
-  headState: stateNames[headState],
   availableAt: toRfc3339(availableAt),
 });
 

@@ -23,13 +23,13 @@ describe('a peek', () => {
     const states = Object.fromEntries(
       json.items.map((item) => [String(item.body), (item as unknown as { state: string }).state]),
     );
-    expect(states).toEqual({ held: 'in_flight', free: 'available', later: 'delayed' });
+    expect(states).toEqual({ held: 'inFlight', free: 'available', later: 'delayed' });
     expect(await api.look('orders')).toEqual(before);
   });
 
   it.each([
     ['available', ['free']],
-    ['in_flight', ['held']],
+    ['inFlight', ['held']],
     ['delayed', ['later']],
   ])('shows those %s alone', async (state, expected) => {
     expect(await bodies(await withThree(), `?state=${state}`)).toEqual(expected);
@@ -73,7 +73,7 @@ describe('one message', () => {
 
   it('is removed by an operator, held or not', async () => {
     const api = await withThree();
-    const held = nth((await api.get(`${url}?state=in_flight`)).json.items);
+    const held = nth((await api.get(`${url}?state=inFlight`)).json.items);
     expect((await api.delete(`${url}/${held.messageId}`)).status).toBe(204);
     expect(await api.counts('orders')).toEqual([1, 0, 1]);
     expectProblem(await api.get(`${url}/${held.messageId}`), 404, 'message_not_found');

@@ -310,7 +310,7 @@ describe('a queue', () => {
         groupId: 'a&b',
         messageCount: 2,
         headMessageId: messageId,
-        headState: 'in_flight',
+        headState: 'inFlight',
         availableAt: '2026-01-01T00:00:30.000Z',
       },
     ]);
