@@ -1,4 +1,5 @@
 /** Queues in SQLite: their rows, how they are found and changed. */
+import { distance } from 'fastest-levenshtein';
 import { Fault, isFault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
@@ -214,23 +215,8 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
 /** The name that was probably meant: at most two letters away. */
 export function similarName(name: string, names: readonly string[]): string | undefined {
   const [best] = names
-    .map((other) => ({ other, distance: editDistance(name, other) }))
-    .filter(({ distance }) => distance <= 2)
-    .sort((a, b) => a.distance - b.distance);
+    .map((other) => ({ other, edits: distance(name, other) }))
+    .filter(({ edits }) => edits <= 2)
+    .sort((a, b) => a.edits - b.edits);
   return best?.other;
-}
-
-/** @see https://en.wikipedia.org/wiki/Levenshtein_distance */
-function editDistance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 2) return 3;
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 3;
 }
