@@ -11,7 +11,7 @@ import type { Broker } from './broker/broker.ts';
 import type { Clock } from './clock.ts';
 import { Fault } from './domain/errors.ts';
 import { type Access, authorize } from './http/authorization.ts';
-import { documentBytesMax, takeBytes, trackArrivals } from './http/bodies.ts';
+import { type Arrivals, documentBytesMax, takeBytes, trackArrivals } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { mountDocs } from './http/docs.ts';
 import type { RequestMetrics } from './http/metrics.ts';
@@ -57,7 +57,30 @@ export const httpLimits = {
 } as const;
 
 export async function buildServer(deps: ServerDeps): Promise<Server> {
-  const { clock, ids, log } = deps;
+  const { broker, clock, log, metrics, isReady, version, access } = deps;
+  const app = createInstance(deps);
+  const documents = await documentApi(app, restInfo(version));
+  app.decorate('documents', documents);
+  const routes = listRoutes(app);
+  const arrivals = trackArrivals(clock);
+
+  admitRequests(app, clock);
+  authorize(app, access);
+  timeBodies(app, arrivals);
+  if (deps.checkAnswer !== undefined) checkAnswers(app, deps.checkAnswer);
+  logRequests(app, { log, clock, metrics });
+  answerProblems(app, routes, log);
+  // Bodies sent to where nothing is are read like others, and ignored.
+  takeBytes(app, arrivals, documentBytesMax);
+
+  mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
+  mountDocs(app, '/docs', '/openapi.json');
+  if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
+  await app.ready();
+  return app as Server;
+}
+
+function createInstance({ clock, ids, log }: ServerDeps): FastifyInstance {
   const app: FastifyInstance = fastify({
     logger: false,
     genReqId: requestIds(clock, ids),
@@ -82,15 +105,13 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
     clientErrorHandler: (error, socket) => answerClientError(error, socket),
   });
   app.server.maxConnections = httpLimits.connectionsMax;
+  return app;
+}
 
-  const documents = await documentApi(app, restInfo(deps.version));
-  app.decorate('documents', documents);
-  const routes = listRoutes(app);
-  const arrivals = trackArrivals(clock);
+/** The first hook: what holds for every request before anybody asks what it wants. */
+function admitRequests(app: FastifyInstance, clock: Clock): void {
   const state = closingState(app);
-
   app.decorateRequest('startedMs', 0);
-  app.decorateRequest('arrival');
   app.addHook('onRequest', (request, reply, done) => {
     request.startedMs = clock.elapsedMs();
     setCommonHeaders(reply, request.id);
@@ -98,34 +119,33 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
     requireSaneHeaders(request);
     done();
   });
-  authorize(app, deps.access);
+  // A kept connection that was busy when the server began to stop would hold the stop up until it times out.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (state.isClosing) reply.header('connection', 'close');
+    done(null, payload);
+  });
+}
+
+function timeBodies(app: FastifyInstance, arrivals: Arrivals): void {
+  app.decorateRequest('arrival');
   app.addHook('onRequest', (_request, reply, done) => {
     arrivals.begun(reply);
     done();
   });
-  // Bodies sent to where nothing is are read like others, and ignored.
-  takeBytes(app, arrivals, documentBytesMax);
-  const { checkAnswer } = deps;
-  if (checkAnswer !== undefined) {
-    app.addHook('onSend', async (request, reply, payload) => {
-      checkAnswer(request, reply, payload);
-      return payload;
-    });
-  }
   app.addHook('onResponse', (request, _reply, done) => {
     arrivals.ended(request);
     done();
   });
-  logRequests(app, { log, clock, metrics: deps.metrics });
-  answerProblems(app, routes, log);
   app.addHook('onClose', async () => arrivals.close());
+}
 
-  const { broker, isReady, version, metrics } = deps;
-  mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
-  mountDocs(app, '/docs', '/openapi.json');
-  if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
-  await app.ready();
-  return app as Server;
+type AnswerCheck = NonNullable<ServerDeps['checkAnswer']>;
+
+function checkAnswers(app: FastifyInstance, check: AnswerCheck): void {
+  app.addHook('onSend', async (request, reply, payload) => {
+    check(request, reply, payload);
+    return payload;
+  });
 }
 
 /** No answer of the API is a page, may be framed, sniffed, or kept. */
@@ -164,11 +184,7 @@ function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
 }
 
 /** What a send costs without storing: the yardstick of the bench, in the same instance behind the same hooks. */
-function mountReference(
-  app: FastifyInstance,
-  { clock, ids }: ServerDeps,
-  arrivals: ReturnType<typeof trackArrivals>,
-): void {
+function mountReference(app: FastifyInstance, { clock, ids }: ServerDeps, arrivals: Arrivals): void {
   const messageId = ids.uuid(clock.now());
   app.register(async (scope) => {
     takeBytes(scope, arrivals, messageBodyBytesMax);

@@ -135,6 +135,20 @@ describe('a long poll', () => {
   });
 });
 
+describe('a server that stops', () => {
+  it('closes kept connections with the answers in hand', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const answer = exchange(port, `POST /v1/queues/orders/messages/receive?wait=20s HTTP/1.1\r\n${host}\r\n\r\n`);
+    await until(api, () => api.broker.waiters.count() === 1);
+    const closed = api.server.close();
+    await until(api, () => !api.server.server.listening);
+    api.broker.drain();
+    await closed;
+    expect(await answer).toMatch(/^HTTP\/1\.1 200 .*connection: close.*"messages":\[\]/is);
+  });
+});
+
 /** Lets input and output go on until the fact is there; the runner's timeout ends a vain wait. */
 async function until(api: Api, isSo: () => boolean): Promise<void> {
   while (!isSo()) await api.clock.advance({});
