@@ -4,7 +4,7 @@
  * Layout, 36 bytes as 48 characters of base64url: version (1), queue (5), message (6), receive (4),
  * reserved (4), HMAC-SHA256 over the former, cut to 16 bytes. A garbage handle costs one HMAC and no read.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 import { type FaultData, fault } from './errors.ts';
 import type { Receipt } from './message.ts';
 
@@ -21,7 +21,9 @@ export type ReceiptSeal = {
 
 /** @param secret 32 random bytes that live as long as the data */
 export function receiptSeal(secret: Uint8Array): ReceiptSeal {
-  const mac = (plain: Uint8Array): Buffer => createHmac('sha256', secret).update(plain).digest().subarray(0, sealBytes);
+  // Made once: from raw bytes Node makes a key anew for each HMAC, 17 microseconds instead of 3.
+  const key = createSecretKey(secret);
+  const mac = (plain: Uint8Array): Buffer => createHmac('sha256', key).update(plain).digest().subarray(0, sealBytes);
   return {
     seal(receipt) {
       const bytes = Buffer.alloc(plainBytes + sealBytes);
