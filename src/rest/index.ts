@@ -53,6 +53,9 @@ function mount(scope: FastifyInstance, operation: Operation, bodyLimit: number):
   scope.route({ method, url, bodyLimit, config: { action, operation }, handler: handle });
 }
 
+/** Without `format: uuid`: answers hold ids as text, and a typed client must be able to pass on what it was told. */
+const idSchema = { type: 'string', pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' } as const;
+
 export const restInfo = (version: string): ApiInfo => ({
   version,
   description:
@@ -81,12 +84,12 @@ export const restInfo = (version: string): ApiInfo => ({
     },
     messageId: {
       description: 'The id of the message.',
-      schema: { type: 'string', format: 'uuid' },
+      schema: idSchema,
       example: '0197f3a2-6c1e-7d3a-9b1f-3a5c7e9f1b2d',
     },
     task: {
       description: 'The id of the task.',
-      schema: { type: 'string', format: 'uuid' },
+      schema: idSchema,
       example: '0197f3a2-6c1e-7d3a-9b1f-3a5c7e9f1b2d',
     },
   },
