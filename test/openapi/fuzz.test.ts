@@ -36,7 +36,7 @@ type Operation = {
   readonly parameters: readonly Parameter[];
   readonly requestBody?: {
     readonly required: boolean;
-    readonly content: Readonly<Record<string, { readonly schema: Schema }>>;
+    readonly content: Readonly<Record<string, { readonly schema: Schema; readonly example?: unknown }>>;
   };
 };
 type OpenApi = {
@@ -45,7 +45,7 @@ type OpenApi = {
 };
 
 const queues = ['orders', 'orders-dlq', 'orders.fifo'];
-const requestsPerRun = 1_500;
+const requestsPerRun = 1_200;
 
 /** Values that a schema allows. */
 function valid(schema: Schema, { components: { schemas } }: OpenApi, depth = 0): fc.Arbitrary<unknown> {
@@ -98,6 +98,10 @@ function strings({ pattern, format, minLength = 0, maxLength = 20 }: Schema): fc
 /** Mostly the example: not all that is asked of a parameter can be said in its schema. */
 const parameterValue = (good: fc.Arbitrary<unknown>, example: unknown) =>
   fc.oneof({ weight: 4, arbitrary: fc.constant(example) }, { weight: 1, arbitrary: good });
+
+/** Often the example, since settings that are each valid may not go together. */
+const bodyValue = (good: fc.Arbitrary<unknown>, example: unknown) =>
+  example === undefined ? good : fc.oneof(fc.constant(example), good);
 
 /** Values that nobody should send. */
 const junk = fc.oneof(
@@ -176,8 +180,8 @@ function requestsOf(
     ...(requestBody?.required === true
       ? []
       : [fc.constant<readonly [string | undefined, unknown]>([undefined, undefined])]),
-    ...contents.map(([type, { schema }]) =>
-      fc.tuple(fc.constant<string | undefined>(type), value(valid(schema, document))),
+    ...contents.map(([type, { schema, example }]) =>
+      fc.tuple(fc.constant<string | undefined>(type), value(bodyValue(valid(schema, document), example))),
     ),
   );
   return fc
@@ -269,15 +273,7 @@ describe('requests made from the document', () => {
       ),
       { numRuns: requestsPerRun / 30 },
     );
-    const known = [
-      'sendMessage',
-      'sendMessages',
-      'receiveMessages',
-      'createQueue',
-      'updateQueue',
-      'listQueues',
-      'startRedrive',
-    ];
-    expect([...succeeded]).toEqual(expect.arrayContaining(known));
+    // Otherwise nothing was tried.
+    expect(succeeded.size).toBeGreaterThan(15);
   });
 });
