@@ -158,8 +158,11 @@ describe('the repository', () => {
   });
 
   it('has no dependency whose version is not exact', () => {
-    const manifest = JSON.parse(readText('package.json')) as Record<'dependencies' | 'devDependencies', object>;
-    const versions = [manifest.dependencies, manifest.devDependencies].flatMap((group) => Object.entries(group));
+    const manifests = files
+      .filter((path) => /(?:^|\/)package\.json$/.test(path))
+      .map((path) => JSON.parse(readText(path)) as Record<'dependencies' | 'devDependencies', object>);
+    const groups = manifests.flatMap(({ dependencies, devDependencies }) => [dependencies, devDependencies]);
+    const versions = groups.flatMap((group) => Object.entries(group));
     expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(String(version)))).toEqual([]);
   });
 });
