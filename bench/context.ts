@@ -1,0 +1,180 @@
+/** What the rows share: options, folders, the load generator, servers that end with the bench, and interleaved rounds. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Drive } from './load.ts';
+import {
+  choosePlaces,
+  type Driven,
+  LoadProcess,
+  memoryMB,
+  type Places,
+  type ServerOptions,
+  ServerProcess,
+} from './processes.ts';
+import { type Run, runOf } from './result.ts';
+
+export type BenchOptions = {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmSeconds: number;
+  readonly connections: number;
+  /** Messages that wait where the table says a million. */
+  readonly manyMessages: number;
+  readonly bodyBytes: number;
+  /** Where the data of the servers lies. */
+  readonly directory: string;
+  readonly logLevel: string;
+};
+
+type DriveOptions = Omit<Drive, 'port' | 'connections' | 'warmSeconds' | 'seconds' | 'bodyBytes'> & Partial<Drive>;
+
+/** A server on whose queue many messages wait, and its memory after they were sent. */
+export type Crowded = {
+  readonly server: ServerProcess;
+  readonly directory: string;
+  readonly queue: string;
+  readonly fill: Driven;
+  readonly memoryAfterFill: ReturnType<typeof memoryMB>;
+};
+
+export class Context {
+  readonly options: BenchOptions;
+  readonly places: Places;
+  readonly load: LoadProcess;
+  readonly runs: Run[] = [];
+  readonly #folder: string;
+  readonly #servers = new Set<ServerProcess>();
+  #crowded: Promise<Crowded> | undefined;
+
+  private constructor(options: BenchOptions, places: Places, load: LoadProcess) {
+    this.options = options;
+    this.places = places;
+    this.load = load;
+    mkdirSync(options.directory, { recursive: true });
+    this.#folder = mkdtempSync(join(options.directory, 'bench-'));
+  }
+
+  static async open(options: BenchOptions): Promise<Context> {
+    const places = choosePlaces();
+    return new Context(options, places, await LoadProcess.start(places.load));
+  }
+
+  /** An empty folder that goes away with the bench. */
+  folder(): string {
+    return mkdtempSync(join(this.#folder, 'data-'));
+  }
+
+  async server(options: Partial<ServerOptions> = {}, cores = this.places.server): Promise<ServerProcess> {
+    const { logLevel: log } = this.options;
+    const server = await ServerProcess.start({ directory: this.folder(), log, ...options }, cores);
+    this.#servers.add(server);
+    return server;
+  }
+
+  async stop(server: ServerProcess): Promise<void> {
+    this.#servers.delete(server);
+    await server.stop();
+  }
+
+  async drive(server: ServerProcess, what: DriveOptions): Promise<Driven> {
+    const { connections, warmSeconds, seconds, bodyBytes } = this.options;
+    return await this.load.run({ port: server.port, connections, warmSeconds, seconds, bodyBytes, ...what }, server);
+  }
+
+  /** Sends so many messages, by the hundred. */
+  async fill(server: ServerProcess, queue: string, count: number, groups?: number): Promise<Driven> {
+    const job = { does: 'fill', queue, groups, batch: 250, connections: 4, warmSeconds: 0, seconds: 3_600 } as const;
+    return await this.drive(server, { ...job, unitsMax: count });
+  }
+
+  /**
+   * Runs every kind of load once per round, in turning order, so that what else the machine does falls on all alike.
+   * @returns the rounds of each, and notes their medians
+   */
+  async interleave<K extends string>(
+    row: string,
+    unit: string,
+    loads: Readonly<Record<K, (round: number) => Promise<Driven>>>,
+  ): Promise<Record<K, readonly Driven[]>> {
+    const names = Object.keys(loads) as K[];
+    const rounds = Object.fromEntries(names.map((name) => [name, [] as Driven[]])) as Record<K, Driven[]>;
+    for (let round = 0; round < this.options.rounds; round += 1) {
+      for (const name of round % 2 === 0 ? names : names.toReversed()) {
+        const driven = await loads[name](round);
+        rounds[name].push(driven);
+        progress(
+          `${row}: round ${round + 1} of ${this.options.rounds}, ${name}: ${Math.round(driven.unitsPerSecond)}/s`,
+        );
+      }
+    }
+    for (const name of names) this.runs.push(runOf(row, name, unit, rounds[name]));
+    return rounds;
+  }
+
+  /** The server with many messages waiting; made when it is first asked for. */
+  async crowded(): Promise<Crowded> {
+    this.#crowded ??= this.#makeCrowded();
+    return await this.#crowded;
+  }
+
+  async #makeCrowded(): Promise<Crowded> {
+    const directory = this.folder();
+    const server = await this.server({ directory });
+    const queue = 'crowded';
+    await createQueue(server, queue);
+    progress(`sending ${this.options.manyMessages} messages that wait`);
+    const fill = await this.fill(server, queue, this.options.manyMessages);
+    return { server, directory, queue, fill, memoryAfterFill: memoryMB(server.pid) };
+  }
+
+  /** The data of the crowded server, which ends. */
+  async crowdedData(): Promise<string> {
+    const { server, directory } = await this.crowded();
+    this.#crowded = undefined;
+    await this.stop(server);
+    return directory;
+  }
+
+  /** What in the conditions speaks against the numbers. */
+  doubts(): readonly string[] {
+    const references = this.runs.filter(({ load }) => load === 'reference');
+    return [
+      ...references
+        .filter(({ serverMain, serverOtherThreads }) => serverMain + serverOtherThreads < 0.9)
+        .map(({ row, serverMain, serverOtherThreads }) => {
+          const percent = Math.round((serverMain + serverOtherThreads) * 100);
+          return `Doubtful: on the reference route of row ${row} the server had only ${percent} % of its core; other programs, or the generator, were in the way.`;
+        }),
+      ...this.runs
+        .filter(({ generator }) => generator > 0.9)
+        .map(({ row, load }) => `Doubtful: the generator's own core was full (row ${row}, ${load}).`),
+    ];
+  }
+
+  /** Ends every process and removes every folder, whatever has happened. */
+  close(): void {
+    this.load.stop();
+    for (const server of this.#servers) server.kill();
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+export function progress(text: string): void {
+  process.stderr.write(`  ${text}\n`);
+}
+
+export async function createQueue(server: ServerProcess, queue: string, settings: object = {}): Promise<void> {
+  const answer = await fetch(`http://127.0.0.1:${server.port}/v1/queues/${queue}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(settings),
+  });
+  if (!answer.ok) throw new Error(`Queue ${queue} could not be created: ${await answer.text()}`);
+}
+
+export async function availableIn(server: ServerProcess, queue: string): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${server.port}/v1/queues/${queue}/stats`);
+  const { available }: { readonly available?: unknown } = (await answer.json()) as object;
+  if (typeof available !== 'number') throw new Error(`Queue ${queue} does not tell how many messages are available.`);
+  return available;
+}

@@ -1,0 +1,224 @@
+/**
+ * `npm run bench:micro`: what one operation costs inside, without HTTP.
+ *
+ * The engine runs alone, in this thread, on a real directory with fsync on: microseconds per message by the number of
+ * messages that share a commit, as wall time and as processor time (the difference is mostly the disk). Beside it the
+ * bytes that a message's life writes into the write-ahead log, and the codecs of the hottest requests.
+ */
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type FaultData, isFault } from '../src/domain/errors.ts';
+import { instant } from '../src/domain/instant.ts';
+import { limits } from '../src/domain/limits.ts';
+import { type Draft, noAttributes, type Receipt } from '../src/domain/message.ts';
+import { defaultAccount } from '../src/domain/principal.ts';
+import { kindOfName, type QueueRef } from '../src/domain/queue.ts';
+import { QueueName } from '../src/domain/queue-attributes.ts';
+import { randomIds } from '../src/ids.ts';
+import type { ReceiveAnswer, ReceiveAsk, SendAsk, Settled, Settlement } from '../src/storage/port.ts';
+import { databasePath } from '../src/storage/sqlite/data-directory.ts';
+import { openStore, type Request, type Store } from '../src/storage/sqlite/store.ts';
+import { describeMachine, machineText } from './machine.ts';
+import { median } from './numbers.ts';
+import { textTable } from './text-table.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    dir: { type: 'string', default: tmpdir() },
+    messages: { type: 'string', default: '6400' },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: '' },
+  },
+});
+const messagesPerRound = Number(options.messages);
+const rounds = Number(options.rounds);
+
+/** How messages come together: requests per commit, messages per request. */
+type Shape = { readonly requests: number; readonly each: number };
+const shapes: readonly Shape[] = [
+  { requests: 1, each: 1 },
+  { requests: 64, each: 1 },
+  { requests: 1, each: 10 },
+  { requests: 1, each: 100 },
+  { requests: 8, each: 100 },
+];
+const groupsCount = 10_000;
+
+let clockMs = Date.now();
+const now = () => instant(Math.max(Date.now(), clockMs));
+const ref = (name: string): QueueRef => ({ account: defaultAccount, name: QueueName.parse(name) });
+
+type Trial = { readonly store: Store; readonly directory: string; readonly queue: QueueRef };
+
+function openTrial(name: string): Trial {
+  const directory = mkdtempSync(join(options.dir, 'sluice-micro-'));
+  const store = openStore({ directory, ids: randomIds(), now: now() });
+  const queue = ref(name);
+  run(store, [{ name: 'putQueue', ask: { queue, kind: kindOfName(name), settings: {}, now: now() } as never }]);
+  return { store, directory, queue };
+}
+
+function closeTrial({ store, directory }: Trial): void {
+  store.close();
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** The values of the requests, which must all succeed. */
+function run(store: Store, requests: readonly Request[]): readonly unknown[] {
+  return store.run(requests).outcomes.map((outcome) => {
+    if (outcome.does === 'value') return outcome.value;
+    throw new Error(`A request of the micro benchmark failed: ${JSON.stringify(outcome)}`);
+  });
+}
+
+let drawn = 0;
+function draftOf(bytes: number, isFifo: boolean): Draft {
+  drawn += 1;
+  const body = new Uint8Array(Buffer.alloc(bytes, 'x'));
+  const fifo = isFifo ? { groupId: `group-${drawn % groupsCount}`, deduplicationId: `d-${drawn}` } : {};
+  return { body, contentType: 'text/plain', attributes: noAttributes, ...fifo };
+}
+
+const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+
+const sends = (queue: QueueRef, { requests, each }: Shape, bytes: number, isFifo: boolean): readonly Request[] =>
+  times(requests, () => {
+    const ask: SendAsk = { queue, drafts: times(each, () => draftOf(bytes, isFifo)), isAtomic: false, now: now() };
+    return { name: 'send', ask };
+  });
+const receives = (queue: QueueRef, { requests, each }: Shape): readonly Request[] =>
+  times(requests, () => {
+    const ask: ReceiveAsk = { queue, limit: each, bytesMax: limits.receiveBytesMax, now: now() };
+    return { name: 'receive', ask };
+  });
+const deletes = (queue: QueueRef, each: number, receipts: readonly Receipt[]): readonly Request[] => {
+  const requests: Request[] = [];
+  for (let i = 0; i < receipts.length; i += each) {
+    const settlements = receipts.slice(i, i + each).map((receipt): Settlement => ({ does: 'delete', receipt }));
+    requests.push({ name: 'settle', ask: { queue, settlements, now: now() } as Request['ask'] });
+  }
+  return requests;
+};
+
+type Cost = { readonly wallUs: number; readonly cpuUs: number };
+type Costs = { readonly send: Cost; readonly receive: Cost; readonly delete: Cost };
+
+/** Runs the commits and tells what one message cost; what is made of the answers is not counted. */
+function measure(messages: number, commits: readonly (() => void)[]): Cost {
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  for (const commit of commits) commit();
+  const wallUs = (performance.now() - start) * 1_000;
+  const { user, system } = process.cpuUsage(cpu);
+  return { wallUs: wallUs / messages, cpuUs: (user + system) / messages };
+}
+
+function oneRound(trial: Trial, shape: Shape, bytes: number, isFifo: boolean): Costs {
+  const { store, queue } = trial;
+  const perCommit = shape.requests * shape.each;
+  const commitsCount = Math.max(1, Math.min(Math.floor(messagesPerRound / perCommit), 1_500));
+  const messages = commitsCount * perCommit;
+  const sendLists = times(commitsCount, () => sends(queue, shape, bytes, isFifo));
+  const send = measure(
+    messages,
+    sendLists.map((requests) => () => void run(store, requests)),
+  );
+  const receipts: Receipt[] = [];
+  const answers: ReceiveAnswer[] = [];
+  const receive = measure(
+    messages,
+    times(commitsCount, () => () => void answers.push(...(run(store, receives(queue, shape)) as ReceiveAnswer[]))),
+  );
+  for (const { messages: received } of answers) for (const { receipt } of received) receipts.push(receipt);
+  if (receipts.length !== messages) throw new Error(`Sent ${messages} messages, received ${receipts.length}.`);
+  const deleteLists: (readonly Request[])[] = [];
+  for (let i = 0; i < messages; i += perCommit) {
+    deleteLists.push(deletes(queue, shape.each, receipts.slice(i, i + perCommit)));
+  }
+  const gone = measure(
+    messages,
+    deleteLists.map((requests) => () => run(store, requests).forEach(mustBeSettled)),
+  );
+  return { send, receive, delete: gone };
+}
+
+function mustBeSettled(outcomes: unknown): void {
+  const failed = (outcomes as readonly (Settled | FaultData)[]).find(isFault);
+  if (failed !== undefined) throw new Error(`A delete of the micro benchmark failed: ${JSON.stringify(failed)}`);
+}
+
+/** Bytes that the lives of so many messages put into the write-ahead log, per message. */
+function walBytesPerLife(kind: string, shape: Shape, bytes: number): number {
+  const trial = openTrial(kind);
+  trial.store.db.pragma('wal_checkpoint(TRUNCATE)');
+  trial.store.db.pragma('wal_autocheckpoint = 0');
+  const perCommit = shape.requests * shape.each;
+  const count = Math.max(1, Math.floor(3_200 / perCommit));
+  const { store, queue } = trial;
+  const isFifo = kindOfName(kind) === 'fifo';
+  // A backlog as it is in practice: what is received lies elsewhere than what is sent.
+  for (let i = 0; i < 32; i += 1) run(store, sends(queue, { requests: 1, each: 100 }, bytes, isFifo));
+  const before = walSize(trial);
+  for (let i = 0; i < count; i += 1) {
+    run(store, sends(queue, shape, bytes, isFifo));
+    const answers = run(store, receives(queue, shape)) as ReceiveAnswer[];
+    run(
+      store,
+      deletes(
+        queue,
+        shape.each,
+        answers.flatMap((answer) => answer.messages.map(({ receipt }) => receipt)),
+      ),
+    );
+  }
+  const grown = walSize(trial) - before;
+  closeTrial(trial);
+  return grown / (count * perCommit);
+}
+
+const walSize = ({ directory }: Trial): number => statSync(`${databasePath(directory)}-wal`).size;
+
+const us = (value: number): string => value.toFixed(1);
+const shapeText = ({ requests, each }: Shape): string => `${requests} × ${each}`;
+
+function engineTable(): string {
+  const rows: string[][] = [];
+  for (const kind of ['standard', 'ordered.fifo']) {
+    for (const bytes of [256, 4_096]) {
+      for (const shape of shapes) {
+        const trial = openTrial(kind);
+        const isFifo = kindOfName(kind) === 'fifo';
+        oneRound(trial, shape, bytes, isFifo);
+        const all = times(rounds, () => oneRound(trial, shape, bytes, isFifo));
+        closeTrial(trial);
+        const cell = (operation: keyof Costs) => {
+          const wall = median(all.map((costs) => costs[operation].wallUs));
+          const cpu = median(all.map((costs) => costs[operation].cpuUs));
+          return `${us(wall)} (${us(cpu)})`;
+        };
+        rows.push([
+          kindOfName(kind),
+          `${bytes} B`,
+          shapeText(shape),
+          cell('send'),
+          cell('receive'),
+          cell('delete'),
+          walBytesPerLife(kind, shape, bytes).toFixed(0),
+        ]);
+        clockMs = Date.now();
+      }
+    }
+  }
+  return textTable(
+    ['queue', 'body', 'requests × messages', 'send µs (cpu)', 'receive µs (cpu)', 'delete µs (cpu)', 'WAL bytes/life'],
+    rows,
+  );
+}
+
+process.stdout.write(`${machineText(describeMachine(options.dir))}\n\n`);
+process.stdout.write(
+  'The engine alone: microseconds per message, wall (processor), median of rounds; one commit each.\n',
+);
+process.stdout.write(`${engineTable()}\n`);

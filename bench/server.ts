@@ -1,0 +1,121 @@
+/**
+ * The server under test: the same storage, broker, metrics and HTTP server that `sluice serve` joins, with the
+ * reference route mounted and the writer where the bench wants it. Told what to do, and asked what it saw of its event
+ * loop and its commits, by the bench over IPC.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import { destination, pino } from 'pino';
+import { createBroker } from '../src/broker/broker.ts';
+import { systemClock } from '../src/clock.ts';
+import { instant } from '../src/domain/instant.ts';
+import { defaultAccount } from '../src/domain/principal.ts';
+import { randomIds } from '../src/ids.ts';
+import { createMetrics } from '../src/metrics/metrics.ts';
+import { buildServer } from '../src/server.ts';
+import { openSqlite } from '../src/storage/sqlite/engine.ts';
+
+export type ServerHears = { readonly hears: 'beginWatch' | 'endWatch' | 'stop' };
+export type ServerSays =
+  | { readonly says: 'serving'; readonly port: number }
+  | { readonly says: 'watched'; readonly watch: Watch };
+
+/** What the server saw of itself for a while. */
+export type Watch = {
+  readonly delayP99Ms: number;
+  readonly delayMaxMs: number;
+  readonly commits: number;
+  /** Requests that shared a commit, on average. */
+  readonly requestsPerCommit: number;
+};
+
+const { values } = parseArgs({
+  options: {
+    dir: { type: 'string', default: 'data' },
+    writer: { type: 'string', default: 'thread' },
+    log: { type: 'string', default: 'info' },
+  },
+});
+const tell = (message: ServerSays): void => {
+  process.send?.(message);
+};
+
+const log = pino({ level: values.log }, destination('/dev/null'));
+const ids = randomIds();
+const wall = systemClock(instant(0));
+const storage = await openSqlite({
+  directory: values.dir,
+  ids,
+  log,
+  now: wall.now(),
+  hasOwnThread: values.writer === 'thread',
+  elapsedMs: wall.elapsedMs,
+});
+storage.onFatal((cause) => {
+  process.stderr.write(`${cause.stack}\n`);
+  process.exit(1);
+});
+const clock = systemClock(storage.highWaterAt);
+const broker = createBroker({ storage, clock, ids, log });
+const metrics = createMetrics({
+  now: clock.now,
+  figures: () => ({ ...storage.health(), longPollCount: broker.waiters.count() }),
+  queuePage: async () => ({ items: [], nextCursor: null }),
+});
+storage.onCommit(metrics.observeCommit);
+const server = await buildServer({
+  broker,
+  clock,
+  ids,
+  log,
+  metrics,
+  version: 'bench',
+  access: { account: defaultAccount, auth: 'open', isLoopback: true, allowedHosts: [] },
+  isReady: () => ({ ready: true, reasons: [] }),
+  referenceRoute: true,
+});
+await server.listen({ host: '127.0.0.1', port: 0 });
+broker.upkeep.start();
+
+const delay = monitorEventLoopDelay({ resolution: 1 });
+const seen = { commits: 0, requests: 0 };
+storage.onCommit(({ requestCount }) => {
+  seen.commits += 1;
+  seen.requests += requestCount;
+});
+process.on('message', ({ hears }: ServerHears) => {
+  switch (hears) {
+    case 'beginWatch':
+      delay.reset();
+      delay.enable();
+      Object.assign(seen, { commits: 0, requests: 0 });
+      return;
+    case 'endWatch':
+      delay.disable();
+      return tell({
+        says: 'watched',
+        watch: {
+          delayP99Ms: delay.percentile(99) / 1e6,
+          delayMaxMs: delay.max / 1e6,
+          commits: seen.commits,
+          requestsPerCommit: seen.commits === 0 ? 0 : seen.requests / seen.commits,
+        },
+      });
+    case 'stop':
+      void stop();
+  }
+});
+
+// A bench that was interrupted leaves no server behind.
+process.on('disconnect', () => process.exit());
+
+async function stop(): Promise<void> {
+  broker.drain();
+  await server.close();
+  await broker.upkeep.stop();
+  await storage.close();
+  process.disconnect();
+}
+
+const address = server.server.address();
+tell({ says: 'serving', port: typeof address === 'object' ? (address?.port ?? 0) : 0 });
