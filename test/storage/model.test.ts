@@ -8,5 +8,5 @@ describe('an engine answers as the model does', () => {
     { engine: memoryEngine, sizes: { sequences: 150, maxCommands: 60, seed: 42 } },
     { engine: memoryEngine, sizes: { sequences: 150, maxCommands: 60 } },
     { engine: fileEngine, sizes: { sequences: 15, maxCommands: 60 } },
-  ])('$engine.name, $sizes', ({ engine, sizes }) => runModel(engine, sizes), 60_000);
+  ])('$engine.name, $sizes', ({ engine, sizes }) => runModel(engine, sizes), 180_000);
 });

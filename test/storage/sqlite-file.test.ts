@@ -3,4 +3,4 @@ import { describe } from 'vitest';
 import { fileEngine } from '../support/sqlite.ts';
 import { conforms } from './conformance/conforms.ts';
 
-describe(fileEngine.name, () => conforms(fileEngine));
+describe(fileEngine.name, { timeout: 30_000 }, () => conforms(fileEngine));

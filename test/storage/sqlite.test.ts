@@ -3,4 +3,4 @@ import { describe } from 'vitest';
 import { memoryEngine } from '../support/sqlite.ts';
 import { conforms } from './conformance/conforms.ts';
 
-describe(memoryEngine.name, () => conforms(memoryEngine));
+describe(memoryEngine.name, { timeout: 30_000 }, () => conforms(memoryEngine));

@@ -310,13 +310,14 @@ export class Trial {
   takeNotices(): readonly ReadyNotice[] {
     return this.#notices.splice(0);
   }
-  /** Resolves once a notice of the queue that fits is there; the test runner's timeout ends a vain wait. */
+  /** The notice of the queue that fits, which comes within a few turns of the event loop after the commit. */
   async notice(queue: Pick<Queue, 'id'>, fits: (notice: ReadyNotice) => boolean = () => true): Promise<ReadyNotice> {
-    while (true) {
+    for (let turn = 0; turn < noticeTurnsMax; turn += 1) {
       const found = this.#notices.find((notice) => notice.queueId === queue.id && fits(notice));
       if (found !== undefined) return found;
       await new Promise((resolve) => setImmediate(resolve));
     }
+    throw new Error(`No such notice of queue ${queue.id} among ${JSON.stringify(this.#notices)}.`);
   }
 
   audit(): Promise<readonly string[]> {
@@ -325,6 +326,8 @@ export class Trial {
 }
 
 const upkeepSlicesMax = 20_000;
+/** Enough for a writer on another thread, too: a turn without work ends at once. */
+const noticeTurnsMax = 10_000;
 
 export const dlqOf = (name: string): string =>
   name.endsWith('.fifo') ? name.replace(/\.fifo$/, '-dlq.fifo') : `${name}-dlq`;

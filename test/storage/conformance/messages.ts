@@ -336,11 +336,8 @@ export function messagesConform(engine: Engine): void {
         const t = await withQueue();
         const sent = await t.send('q', ...numbered(500));
         const seen: string[] = [];
-        while (true) {
-          const batch = await t.receive('q', { limit: 7 });
-          if (batch.length === 0) break;
-          seen.push(...ids(batch));
-        }
+        for (let round = 0; round < 500 / 7; round += 1) seen.push(...ids(await t.receive('q', { limit: 7 })));
+        expect(await t.receiveBodies('q')).toEqual([]);
         expect(seen.sort()).toEqual(ids(sent).sort());
       });
 
@@ -632,11 +629,9 @@ export function messagesConform(engine: Engine): void {
       it('shows the same message that a receive hands out and that find finds', async () => {
         const { t, held } = await states();
         // A body is bytes, whichever view of them an engine hands out.
-        const plain = ({ body: _, ...facts }: Message) => ({ ...facts, text: bodyOf(held) });
+        const plain = (message: Message) => ({ ...message, body: bodyOf(message) });
         const { receipt: _, ...message } = held;
-        const found = (await t.findMessage('q', held.messageId)) as Message;
-        expect(plain(found)).toEqual(plain(message));
-        expect(bodyOf(found)).toBe('held');
+        expect(plain((await t.findMessage('q', held.messageId)) as Message)).toEqual(plain(message));
         expect(plain(nth(await t.peek('q', 'inFlight')))).toEqual(plain(message));
       });
     });

@@ -35,14 +35,13 @@ export function redriveConform(engine: Engine): void {
     const letters = async (t: Trial, queue: string, bodies: readonly string[]) => {
       if (bodies.length === 0) return;
       await t.send(queue, ...bodies.map((body) => (queue.endsWith('.fifo') ? fifo('g', body) : body)));
-      while (true) {
+      for (let round = 0; round < 100; round += 1) {
         const held = await t.receive(queue);
         if (held.length === 0) return;
-        await t.settle(
-          queue,
-          ...held.map(({ receipt }) => ({ does: 'deadLetter' as const, receipt, reason: 'because' })),
-        );
+        const settlements = held.map(({ receipt }) => ({ does: 'deadLetter' as const, receipt, reason: 'because' }));
+        await t.settle(queue, ...settlements);
       }
+      throw new Error('Dead letters come back.');
     };
     const finished = async (t: Trial, { taskId }: RedriveTask) => {
       await t.upkeep();
@@ -282,7 +281,8 @@ export function redriveConform(engine: Engine): void {
       const startedAt = t.now;
       await t.receive('q-dlq', { limit: 2, visibilitySeconds: 1 });
       const { taskId } = await t.redrive('q-dlq', { rate: 1 });
-      while ((await t.task(taskId)).status === 'running') {
+      for (let step = 0; (await t.task(taskId)).status === 'running'; step += 1) {
+        expect(step).toBeLessThan(1_000);
         const { nextAt } = await t.storage.upkeep({ now: t.now });
         const { movedCount } = await t.task(taskId);
         const elapsedSeconds = (t.now - startedAt) / 1000;

@@ -281,12 +281,25 @@ function compare(message: ModelMessage, received: Awaited<ReturnType<Trial['rece
 
 // Settle
 
-type Settle = { readonly does: Settlement['does']; readonly which: number; readonly seconds: number };
+type Settle = {
+  readonly does: Settlement['does'];
+  /** One of the last receipts; one whose message somebody else holds by now; or any. */
+  readonly pick: 'late' | 'stale' | 'any';
+  readonly which: number;
+  readonly seconds: number;
+};
 
-async function settle(queue: ModelQueue, model: Model, t: Trial, { does, which, seconds }: Settle): Promise<void> {
-  // Mostly the newest receipts, sometimes old ones and those of other queues.
-  const given: Given | undefined = model.given.at(-1 - (which % Math.max(model.given.length, 1)));
-  if (given === undefined) return;
+function pickGiven(model: Model, { pick, which }: Pick<Settle, 'pick' | 'which'>): Given | undefined {
+  const given = {
+    late: () => model.given.slice(-4),
+    stale: () => model.given.filter((one) => model.isOvertaken(one)),
+    any: () => model.given,
+  }[pick]();
+  return given.at(-1 - (which % Math.max(given.length, 1)));
+}
+
+async function settle(queue: ModelQueue, model: Model, t: Trial, given: Given, ask: Settle): Promise<void> {
+  const { does, which, seconds } = ask;
   const { receipt } = given;
   const reason = `reason ${which}`;
   const settlement: Settlement = {
@@ -392,8 +405,8 @@ export async function drain(model: Model, t: Trial): Promise<void> {
     for (const queue of model.queues.values()) {
       const givenBefore = model.given.length;
       await receive(queue, model, t, { limit: 100, visibility: 5, attempt: 0 });
-      for (let which = model.given.length - givenBefore - 1; which >= 0; which -= 1) {
-        await settle(queue, model, t, { does: 'delete', which, seconds: 0 });
+      for (const given of model.given.slice(givenBefore)) {
+        await settle(queue, model, t, given, { does: 'delete', pick: 'late', which: 0, seconds: 0 });
       }
     }
     // To the next instant at which anything changes; upkeep looks at retention every second or so.
@@ -440,16 +453,18 @@ const receives = (attempt: fc.Arbitrary<number>) =>
 
 const settles = fc
   .record({
-    name: fc.option(anyQueue, { freq: 6 }),
-    does: fc.constantFrom('delete', 'delete', 'extend', 'release', 'deadLetter'),
-    which: fc.oneof({ weight: 4, arbitrary: fc.nat(3) }, fc.nat(50)),
+    // Now and then at another queue than the receipt's.
+    name: fc.oneof({ weight: 9, arbitrary: fc.constant(null) }, anyQueue),
+    does: fc.constantFrom<Settle['does']>('delete', 'delete', 'extend', 'release', 'deadLetter'),
+    pick: fc.constantFrom<Settle['pick']>('late', 'late', 'late', 'stale', 'any'),
+    which: fc.nat(20),
     seconds: anySeconds,
   })
   .map(({ name, ...ask }) =>
     command(`${JSON.stringify(ask)} at ${name ?? 'its queue'}`, async (model, t) => {
-      const given = model.given.at(-1 - (ask.which % Math.max(model.given.length, 1)));
-      const queue = model.queues.get(name !== null && ask.which % 5 === 0 ? name : (given?.queue ?? ''));
-      if (queue !== undefined) await settle(queue, model, t, ask as Settle);
+      const given = pickGiven(model, ask);
+      const queue = model.queues.get(name ?? given?.queue ?? '');
+      if (given !== undefined && queue !== undefined) await settle(queue, model, t, given, ask);
     }),
   );
 

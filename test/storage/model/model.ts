@@ -334,6 +334,12 @@ export class Model {
   }
   readonly #everMoved = new Set<string>();
 
+  /** Whether somebody else holds the message that this receipt was for. */
+  isOvertaken({ queueAt, id, receipt }: Given): boolean {
+    const message = queueAt.messages.find((one) => one.id === id);
+    return message !== undefined && !isSame(message.newest, receipt) && message.heldUntil > this.now;
+  }
+
   isTooLong(message: ModelMessage, seconds: number): boolean {
     return this.now + seconds * 1000 - message.lastReceivedAt > holdMsMax;
   }
