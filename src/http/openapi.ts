@@ -10,7 +10,7 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { FaultCode } from '../domain/errors.ts';
-import type { AnswerDoc, Content, HeaderDoc, JsonSchema, Operation } from './operation.ts';
+import type { AnswerDoc, Content, HeaderDoc, JsonSchema, Operation, OperationDoc } from './operation.ts';
 import type { ParameterTable } from './parameters.ts';
 
 type Json = { [member: string]: unknown };
@@ -183,11 +183,7 @@ function reference(schema: z.ZodType): Json {
 }
 
 /** The problems of an operation by status, and what every operation shares. */
-function problemAnswers(
-  faults: readonly FaultCode[],
-  answers: Readonly<Record<number, AnswerDoc>>,
-  problems: ProblemDocs,
-): Json {
+function problemAnswers(faults: readonly FaultCode[], answers: OperationDoc['answers'], problems: ProblemDocs): Json {
   const byStatus = new Map<number, FaultCode[]>();
   for (const code of faults) {
     const status = problems.statusOf(code);

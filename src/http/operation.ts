@@ -53,7 +53,8 @@ export type OperationDoc = {
   readonly query?: ParameterTable;
   readonly headers?: Readonly<Record<string, HeaderDoc>>;
   readonly request?: { readonly description?: string; readonly isRequired: boolean; readonly content: Content };
-  readonly answers: Readonly<Record<number, AnswerDoc>>;
+  /** By status; `2XX` is an answer of rarer use that generators are not to take for the result of the call. */
+  readonly answers: Readonly<Record<number, AnswerDoc> & Partial<Record<'2XX', AnswerDoc>>>;
   /** What can go wrong, beyond what can always go wrong. */
   readonly faults: readonly FaultCode[];
 };

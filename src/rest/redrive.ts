@@ -201,8 +201,8 @@ export const redriveOperations = (deps: RestDeps): readonly Operation[] => [
       query: redriveQuery,
       headers: { 'Idempotency-Key': idempotencyHeader },
       answers: {
-        200: {
-          description: 'What would move (`dryRun`).',
+        '2XX': {
+          description: '200 with `dryRun`: what would move.',
           content: { 'application/json': { schema: RedrivePlanView } },
         },
         202: {

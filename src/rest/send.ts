@@ -105,14 +105,7 @@ export const sendOperations = (deps: RestDeps): readonly Operation[] => [
         '`text/plain`. Text and JSON must be UTF-8. Once answered, the message is on disk.\n\n' +
         '`curl -d hello localhost:8080/v1/queues/orders/messages`',
       query: sendQuery,
-      headers: {
-        'Idempotency-Key': idempotencyHeader,
-        'Attr-Tenant': {
-          description: 'An example: every header whose name begins with `Attr-` is a string attribute.',
-          schema: { type: 'string' },
-          example: 'acme',
-        },
-      },
+      headers: { 'Idempotency-Key': idempotencyHeader },
       request: { isRequired: true, description: 'The message.', content: bodyContent },
       answers: {
         201: {

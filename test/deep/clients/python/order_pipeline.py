@@ -80,7 +80,6 @@ dead = [
 ]
 
 task = redrive.start_redrive("orders-dlq")
-assert isinstance(task, Task), "that was no dry run"
 while task.status == TaskStatus.RUNNING:
     task = redrive.get_task(task.task_id)
 
