@@ -18,7 +18,6 @@ from sluice_client import (
     SendEntry,
     SendMessagesRequest,
     SettleMessagesRequest,
-    Task,
     TaskStatus,
 )
 from sluice_client.exceptions import NotFoundException
