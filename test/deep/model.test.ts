@@ -5,7 +5,7 @@ import { fileEngine, memoryEngine } from '../support/sqlite.ts';
 
 describe('an engine answers as the model does', () => {
   it.each([
-    { engine: memoryEngine, sizes: { sequences: 3_000, maxCommands: 100 } },
-    { engine: fileEngine, sizes: { sequences: 200, maxCommands: 100 } },
+    { engine: memoryEngine, sizes: { sequences: 1_500, maxCommands: 100 } },
+    { engine: fileEngine, sizes: { sequences: 100, maxCommands: 100 } },
   ])('$engine.name, $sizes', ({ engine, sizes }) => runModel(engine, sizes));
 });
