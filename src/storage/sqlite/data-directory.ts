@@ -129,10 +129,11 @@ export function openReserve(directory: string): Reserve {
     restore() {
       if (isHeld()) return true;
       if (freeBytes(directory) < 2 * reserveBytes) return false;
-      // Random bytes, so that no file system stores them as a hole or squeezes them.
+      // Random bytes, so that no file system stores them as a hole or squeezes them; in pieces, to spare memory.
       const fd = openSync(path, 'w', 0o600);
       try {
-        writeSync(fd, randomBytes(reserveBytes));
+        const piece = randomBytes(reserveBytes / 64);
+        for (let written = 0; written < reserveBytes; written += piece.byteLength) writeSync(fd, piece);
         fsyncSync(fd);
       } catch {
         rmSync(path, { force: true });
