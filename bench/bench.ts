@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     log: { type: 'string', default: 'info' },
+    patience: { type: 'string', default: '300' },
     dir: { type: 'string', default: join(projectPath, 'data') },
     json: { type: 'string', default: join(projectPath, 'bench/results/latest.json') },
     help: { type: 'boolean', short: 'h', default: false },
@@ -32,6 +33,7 @@ const usage = `npm run bench -- [options]
   --rounds N      rounds of each load (7; quick: 3)
   --seconds N     measured seconds of each run (3; quick: 1.5)
   --log LEVEL     log level of the server, whose lines go to /dev/null (info)
+  --patience N    seconds to wait, in all, for other programs of the machine to be quiet (300)
   --dir PATH      where the data lies; must be on a disk (./data)
   --json PATH     where the JSON goes (bench/results/latest.json)
 `;
@@ -51,10 +53,17 @@ const options: BenchOptions = {
   bodyBytes: 256,
   directory: resolve(values.dir),
   logLevel: values.log,
+  patienceSeconds: Number(values.patience),
 };
 
 const chosen = rows.filter(({ name }) => values.only === undefined || values.only.includes(name));
 const context = await Context.open(options);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    context.close();
+    process.exit(1);
+  });
+}
 const machine = describeMachine(options.directory);
 const conditions = [
   context.places.text,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Drive } from './load.ts';
 import {
   choosePlaces,
+  coresInUse,
   type Driven,
   LoadProcess,
   memoryMB,
@@ -24,7 +25,12 @@ export type BenchOptions = {
   /** Where the data of the servers lies. */
   readonly directory: string;
   readonly logLevel: string;
+  /** How long the bench waits, in all, for other programs of the machine to be quiet. */
+  readonly patienceSeconds: number;
 };
+
+/** Cores that other programs may use: beyond it a run waits, and a round is made again. */
+const foreignCoresMax = 0.25;
 
 type DriveOptions = Omit<Drive, 'port' | 'connections' | 'warmSeconds' | 'seconds' | 'bodyBytes'> & Partial<Drive>;
 
@@ -45,11 +51,13 @@ export class Context {
   readonly #folder: string;
   readonly #servers = new Set<ServerProcess>();
   #crowded: Promise<Crowded> | undefined;
+  #patienceLeftMs: number;
 
   private constructor(options: BenchOptions, places: Places, load: LoadProcess) {
     this.options = options;
     this.places = places;
     this.load = load;
+    this.#patienceLeftMs = options.patienceSeconds * 1_000;
     mkdirSync(options.directory, { recursive: true });
     this.#folder = mkdtempSync(join(options.directory, 'bench-'));
   }
@@ -88,27 +96,50 @@ export class Context {
   }
 
   /**
-   * Runs every kind of load once per round, in turning order, so that what else the machine does falls on all alike.
+   * Runs every kind of load once per round, in turning order, so that what else the machine does falls on all alike. A
+   * first round warms up and does not count; one that other programs disturbed is made again, as long as there is
+   * patience.
    * @returns the rounds of each, and notes their medians
    */
   async interleave<K extends string>(
     row: string,
     unit: string,
-    loads: Readonly<Record<K, (round: number) => Promise<Driven>>>,
+    loads: Readonly<Record<K, () => Promise<Driven>>>,
   ): Promise<Record<K, readonly Driven[]>> {
     const names = Object.keys(loads) as K[];
     const rounds = Object.fromEntries(names.map((name) => [name, [] as Driven[]])) as Record<K, Driven[]>;
-    for (let round = 0; round < this.options.rounds; round += 1) {
+    for (let round = 0; round <= this.options.rounds; ) {
+      const startedAt = performance.now();
+      const driven = new Map<K, Driven>();
       for (const name of round % 2 === 0 ? names : names.toReversed()) {
-        const driven = await loads[name](round);
-        rounds[name].push(driven);
-        progress(
-          `${row}: round ${round + 1} of ${this.options.rounds}, ${name}: ${Math.round(driven.unitsPerSecond)}/s`,
-        );
+        await this.quiet();
+        driven.set(name, await loads[name]());
       }
+      const values = [...driven].map(([name, { unitsPerSecond }]) => `${name} ${Math.round(unitsPerSecond)}/s`);
+      const foreign = Math.max(...[...driven.values()].map((one) => one.foreign));
+      const isDisturbed = foreign > foreignCoresMax && this.#patienceLeftMs > 0;
+      const what = round === 0 ? 'warm-up' : `round ${round} of ${this.options.rounds}`;
+      const shareText = `others used ${foreign.toFixed(2)} cores`;
+      progress(`${row}, ${what}: ${values.join(', ')}; ${shareText}${isDisturbed && round > 0 ? ': again' : ''}`);
+      if (round > 0 && isDisturbed) {
+        this.#patienceLeftMs -= performance.now() - startedAt;
+        continue;
+      }
+      if (round > 0) for (const [name, one] of driven) rounds[name].push(one);
+      round += 1;
     }
     for (const name of names) this.runs.push(runOf(row, name, unit, rounds[name]));
     return rounds;
+  }
+
+  /** Resolves when other programs are quiet, or when the patience is used up. */
+  async quiet(): Promise<void> {
+    const startedAt = performance.now();
+    while (this.#patienceLeftMs > 0 && (await coresInUse()) > foreignCoresMax) {
+      if (performance.now() - startedAt > this.#patienceLeftMs) break;
+    }
+    // Half a second is the look itself.
+    this.#patienceLeftMs -= Math.max(0, performance.now() - startedAt - 500);
   }
 
   /** The server with many messages waiting; made when it is first asked for. */
@@ -137,17 +168,16 @@ export class Context {
 
   /** What in the conditions speaks against the numbers. */
   doubts(): readonly string[] {
-    const references = this.runs.filter(({ load }) => load === 'reference');
+    const disturbed = this.runs.filter(({ foreign }) => foreign > foreignCoresMax);
+    const names = new Set(disturbed.map(({ row }) => row));
+    const most = Math.max(...disturbed.map(({ foreign }) => foreign)).toFixed(1);
     return [
-      ...references
-        .filter(({ serverMain, serverOtherThreads }) => serverMain + serverOtherThreads < 0.9)
-        .map(({ row, serverMain, serverOtherThreads }) => {
-          const percent = Math.round((serverMain + serverOtherThreads) * 100);
-          return `Doubtful: on the reference route of row ${row} the server had only ${percent} % of its core; other programs, or the generator, were in the way.`;
-        }),
+      ...(names.size === 0
+        ? []
+        : [`Doubtful: other programs used up to ${most} cores during ${[...names].join(', ')}.`]),
       ...this.runs
         .filter(({ generator }) => generator > 0.9)
-        .map(({ row, load }) => `Doubtful: the generator's own core was full (row ${row}, ${load}).`),
+        .map(({ row, load }) => `Doubtful: the generator's own core was full (${row}, ${load}).`),
     ];
   }
 

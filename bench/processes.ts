@@ -137,7 +137,12 @@ export class ServerProcess {
 
 /** Shares of one core. */
 export type Usage = { readonly main: number; readonly otherThreads: number };
-export type Driven = LoadResult & { readonly server: Usage; readonly watch: Watch };
+export type Driven = LoadResult & {
+  readonly server: Usage;
+  /** What all other programs used meanwhile, in cores. */
+  readonly foreign: number;
+  readonly watch: Watch;
+};
 
 export class LoadProcess {
   readonly #child: ChildProcess;
@@ -154,16 +159,16 @@ export class LoadProcess {
 
   /** @param server whose processor time is read at the beginning and the end of the measured part */
   async run(job: Job, server: ServerProcess): Promise<Driven> {
-    let begun: ThreadTimes | undefined;
-    let ended: ThreadTimes | undefined;
+    let begun: Times | undefined;
+    let ended: Times | undefined;
     let watch: Promise<Watch> | undefined;
     const read = ({ says }: LoadSays) => {
       if (says === 'begin') {
         server.beginWatch();
-        begun = threadTimes(server.pid);
+        begun = times(server.pid);
       }
       if (says === 'end') {
-        ended = threadTimes(server.pid);
+        ended = times(server.pid);
         watch = server.endWatch();
         // Whoever awaits the job awaits this too.
         watch.catch(() => undefined);
@@ -175,7 +180,9 @@ export class LoadProcess {
     const said = await answer.finally(() => this.#child.off('message', read));
     if (said.says === 'failed') throw new Error(`The load generator failed: ${said.message}`);
     if (watch === undefined) throw new Error('The load generator told no end.');
-    return { ...said.result, server: usageBetween(begun, ended), watch: await watch };
+    const usage = usageBetween(begun, ended);
+    const foreign = Math.max(0, usage.machine - usage.server.main - usage.server.otherThreads - said.result.cpu);
+    return { ...said.result, server: usage.server, foreign, watch: await watch };
   }
 
   stop(): void {
@@ -183,28 +190,50 @@ export class LoadProcess {
   }
 }
 
-type ThreadTimes = { readonly at: number; readonly main: number; readonly all: number };
+type Times = { readonly at: number; readonly main: number; readonly all: number; readonly machine: number };
 
-/** Processor nanoseconds of a process's threads; none where the system has no /proc. */
-function threadTimes(pid: number): ThreadTimes | undefined {
+/** Processor nanoseconds of a process's threads and of the whole machine; none where the system has no /proc. */
+function times(pid: number): Times | undefined {
   const folder = `/proc/${pid}/task`;
   try {
-    const times = readdirSync(folder).map((thread) => {
+    const threads = readdirSync(folder).map((thread) => {
       const [ns = 0] = readFileSync(`${folder}/${thread}/schedstat`, 'utf8').split(' ').map(Number);
       return { isMain: Number(thread) === pid, ns };
     });
-    const sum = (some: typeof times) => some.reduce((total, { ns }) => total + ns, 0);
-    return { at: performance.now(), main: sum(times.filter(({ isMain }) => isMain)), all: sum(times) };
+    const sum = (some: typeof threads) => some.reduce((total, { ns }) => total + ns, 0);
+    const main = sum(threads.filter(({ isMain }) => isMain));
+    return { at: performance.now(), main, all: sum(threads), machine: machineBusyNs() };
   } catch {
     return undefined;
   }
 }
 
-function usageBetween(begun: ThreadTimes | undefined, ended: ThreadTimes | undefined): Usage {
-  if (begun === undefined || ended === undefined) return { main: Number.NaN, otherThreads: Number.NaN };
+/** Nanoseconds that all cores have worked, in steps of 10 ms. @see https://man7.org/linux/man-pages/man5/proc_stat.5.html */
+function machineBusyNs(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] =
+    /^cpu +(.+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1]?.split(' ').map(Number) ?? [];
+  return (user + nice + system + irq + softirq + steal) * 1e7;
+}
+
+function usageBetween(begun: Times | undefined, ended: Times | undefined): { server: Usage; machine: number } {
+  const unknown = { server: { main: Number.NaN, otherThreads: Number.NaN }, machine: Number.NaN };
+  if (begun === undefined || ended === undefined) return unknown;
   const ns = (ended.at - begun.at) * 1e6;
   const main = (ended.main - begun.main) / ns;
-  return { main, otherThreads: (ended.all - begun.all) / ns - main };
+  const otherThreads = (ended.all - begun.all) / ns - main;
+  return { server: { main, otherThreads }, machine: (ended.machine - begun.machine) / ns };
+}
+
+/** Cores that the machine uses just now, looked at for half a second; 0 where it cannot be told. */
+export async function coresInUse(): Promise<number> {
+  try {
+    const before = machineBusyNs();
+    const startedAt = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return (machineBusyNs() - before) / ((performance.now() - startedAt) * 1e6);
+  } catch {
+    return 0;
+  }
 }
 
 /** Resident memory of a process in MB (10⁶ bytes): now, and at most so far. */

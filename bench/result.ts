@@ -34,6 +34,8 @@ export type Run = {
   readonly serverMain: number;
   readonly serverOtherThreads: number;
   readonly generator: number;
+  /** Cores that other programs used meanwhile. */
+  readonly foreign: number;
   readonly requestsPerCommit: number;
   readonly loopDelayP99Ms: number;
 };
@@ -51,6 +53,7 @@ export function runOf(row: string, load: string, unit: string, rounds: readonly 
     serverMain: of(({ server }) => server.main),
     serverOtherThreads: of(({ server }) => server.otherThreads),
     generator: of((one) => one.cpu),
+    foreign: of((one) => one.foreign),
     requestsPerCommit: of((one) => one.watch.requestsPerCommit),
     loopDelayP99Ms: of((one) => one.watch.delayP99Ms),
   };
@@ -139,7 +142,19 @@ export function resultsTable(results: readonly Result[]): string {
 }
 
 export function runsTable(runs: readonly Run[]): string {
-  const head = ['row', 'load', '/s', 'p50 ms', 'p99 ms', 'server µs', 'main', 'others', 'generator', 'per commit'];
+  const head = [
+    'row',
+    'load',
+    '/s',
+    'p50 ms',
+    'p99 ms',
+    'server µs',
+    'main',
+    'others',
+    'generator',
+    'per commit',
+    'foreign',
+  ];
   const rows = runs.map((run) => [
     run.row,
     `${run.load} (${run.unit})`,
@@ -151,6 +166,7 @@ export function runsTable(runs: readonly Run[]): string {
     percent(run.serverOtherThreads),
     percent(run.generator),
     shown(run.requestsPerCommit),
+    percent(run.foreign),
   ]);
   return textTable(head, rows);
 }

@@ -54,13 +54,17 @@ async function receiveDelete(context: Context): Promise<readonly Result[]> {
   return [ratioResult('receive-delete', 'receive one, delete one', measured, reference, 0.55)];
 }
 
+/** Longer, since 6,400 messages are under way at once and go in waves. */
+const hundreds = ({ options }: Context) =>
+  ({ does: 'batchLife', batch: 100, seconds: options.seconds * 2, warmSeconds: options.warmSeconds * 2 }) as const;
+
 async function batches(context: Context): Promise<readonly Result[]> {
   const server = await context.server();
   await createQueue(server, 'single');
   await createQueue(server, 'batch');
   const rounds = await context.interleave('batches', 'life', {
     'single lives': () => context.drive(server, { does: 'life', queue: 'single' }),
-    'lives by the hundred': () => context.drive(server, { does: 'batchLife', queue: 'batch', batch: 100 }),
+    'lives by the hundred': () => context.drive(server, { ...hundreds(context), queue: 'batch' }),
   });
   await context.stop(server);
   const measured = { unit: 'lives/s', rounds: rounds['lives by the hundred'] };
@@ -75,8 +79,8 @@ async function crowd(context: Context): Promise<readonly Result[]> {
   const rounds = await context.interleave('crowd', 'life', {
     'lives in an empty queue': () => context.drive(empty, { does: 'life', queue: 'empty' }),
     'lives in a full queue': () => context.drive(server, { does: 'life', queue }),
-    'hundreds in an empty queue': () => context.drive(empty, { does: 'batchLife', queue: 'empty', batch: 100 }),
-    'hundreds in a full queue': () => context.drive(server, { does: 'batchLife', queue, batch: 100 }),
+    'hundreds in an empty queue': () => context.drive(empty, { ...hundreds(context), queue: 'empty' }),
+    'hundreds in a full queue': () => context.drive(server, { ...hundreds(context), queue }),
   });
   await context.stop(empty);
   const waiting = messagesText(context.options.manyMessages);
@@ -137,6 +141,7 @@ async function longPolls(context: Context): Promise<readonly Result[]> {
   // A poll waits for at most 20 seconds, so "idle" holds the renewals of all, evenly spread, too.
   const idleSeconds = Math.max(20, seconds);
   const wakes = Math.min(1_000, context.options.rounds * 150);
+  await context.quiet();
   const job = { polls, queues, openSeconds: 20, idleSeconds, wakes, wakeGapMs: 5 };
   const driven = await context.load.run({ does: 'longPolls', port: server.port, ...job }, server);
   await context.stop(server);
@@ -180,6 +185,7 @@ async function start(context: Context): Promise<readonly Result[]> {
   ];
   const times = kinds.map((): number[] => []);
   for (let round = 0; round < Math.max(context.options.rounds, 5); round += 1) {
+    await context.quiet();
     for (const [i, { program, directory }] of kinds.entries()) times[i]?.push(await startMs(program, directory()));
     progress(`start: ${times.map((all) => `${all.at(-1)?.toFixed(0)} ms`).join(', ')}`);
   }
