@@ -203,6 +203,8 @@ function createStore(
   const commit = db.prepare('commit');
   const rollback = db.prepare('rollback');
   const totalChanges = db.prepare<[], number>('select total_changes()').pluck();
+  /** What waiting receivers are to be told, of every commit of the batch. */
+  const ready: ReadyNotice[] = [];
   let isFull = false;
   let spaceTriedAt = 0;
   let hasReserve = false;
@@ -215,7 +217,7 @@ function createStore(
       if (isBroken) throw new FatalError('The engine has failed before.');
       tryToRecoverSpace(requests);
       const outcomes = isAtLimit() ? runWithout(requests, growing) : runAll(requests);
-      return { outcomes, ready: ledger.takeReady(), isFull: isFull || isAtLimit() };
+      return { outcomes, ready: ready.splice(0), isFull: isFull || isAtLimit() };
     },
     close() {
       if (!isBroken) {
@@ -254,8 +256,19 @@ function createStore(
     }
     const commitNumber = ledger.close();
     commit.run();
-    horizon?.write(commitNumber);
+    afterCommit(commitNumber);
     return outcomes;
+  }
+
+  /** Past the commit nothing may be run again: it is done, and a horizon that cannot tell so ends the engine. */
+  function afterCommit(commitNumber: number): void {
+    try {
+      ready.push(...ledger.takeReady());
+      horizon?.write(commitNumber);
+    } catch (cause) {
+      isBroken = true;
+      throw new FatalError('The horizon could not be written after a commit.', { cause });
+    }
   }
 
   function runOne({ name, ask }: Request): Outcome {
@@ -272,6 +285,7 @@ function createStore(
 
   /** Back to before the transaction. @throws FatalError when whether it was committed is unknown */
   function undo(error: unknown): void {
+    if (error instanceof FatalError) throw error;
     if (fatalCodes.test(codeOf(error))) {
       isBroken = true;
       throw new FatalError(`SQLite failed with ${codeOf(error)}.`, { cause: error });

@@ -1,5 +1,6 @@
 /** What a start proves before anything is accepted, and what it refuses. */
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -94,6 +95,29 @@ describe('the data directory', () => {
     const ids = countingIds();
     ids.secret(7);
     await expect(start({ ids })).rejects.toThrow(/not the one that was served from this directory/);
+  });
+
+  it('ends the engine when the horizon cannot be written after a commit, and stores nothing twice', async () => {
+    const storage = await start();
+    await makeQueue(storage);
+    const fatal: Error[] = [];
+    storage.onFatal((cause) => void fatal.push(cause));
+    const { default: fs, writeSync } = await import('node:fs');
+    fs.writeSync = (() => {
+      throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    }) as typeof writeSync;
+    syncBuiltinESMExports();
+    try {
+      const outcomes = await Promise.allSettled(['a', 'b', 'c'].map((body) => sendOne(storage, body)));
+      expect(outcomes).toMatchObject(Array(3).fill({ reason: { data: { fault: 'storageFailed' } } }));
+    } finally {
+      fs.writeSync = writeSync;
+      syncBuiltinESMExports();
+    }
+    expect(fatal).toHaveLength(1);
+    await stop(storage);
+    const { items } = await (await start()).peek({ queue, state: 'all', limit: 10, now });
+    expect(items.map(({ body }) => Buffer.from(body).toString())).toEqual(['a', 'b', 'c']);
   });
 
   it('starts when the horizon is damaged: then it proves nothing', async () => {

@@ -121,6 +121,15 @@ describe('the store', () => {
     expect(prepared).toBe(0);
   });
 
+  it('tells waiters of a send although its neighbour broke', () => {
+    run(put);
+    const broken = { ...draftOf('x'), contentType: Symbol('no text') as never };
+    const breaking = { name: 'send', ask: { queue, drafts: [broken], isAtomic: false, now } };
+    const { outcomes, ready } = run(sending('good'), breaking);
+    expect(outcomes.map(({ does }) => does)).toEqual(['value', 'break']);
+    expect(ready).toMatchObject([{ count: 1 }]);
+  });
+
   it('refuses sends when the file cannot grow, goes on receiving and deleting, and recovers', () => {
     run(put, sending('first'));
     const pages = Number(store.db.pragma('page_count', { simple: true }));
