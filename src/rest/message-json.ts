@@ -113,15 +113,16 @@ export const PeekedMessage = z
 export const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Many messages of one answer share their instants; the last one written is kept. */
-let lastInstant = -1;
-let lastInstantText = '';
+/** Messages of one answer share most of their instants: the last few texts are kept. */
+const instantTexts = new Map<Instant, string>();
+const instantTextsMax = 64;
 export function instantText(at: Instant): string {
-  if (at !== lastInstant) {
-    lastInstantText = toRfc3339(at);
-    lastInstant = at;
-  }
-  return lastInstantText;
+  const known = instantTexts.get(at);
+  if (known !== undefined) return known;
+  if (instantTexts.size === instantTextsMax) instantTexts.clear();
+  const text = toRfc3339(at);
+  instantTexts.set(at, text);
+  return text;
 }
 
 /** `"body":…` and, where needed, `,"bodyEncoding":…`. */

@@ -109,7 +109,8 @@ export class Ledger {
   readonly #statements;
   readonly #books = new LRUCache<string, Book>({ max: queuesCachedMax });
   #counters = new Map<number, CounterDelta>();
-  #hidden = new Map<string, { backlogId: number; width: number; at: number; hidden: number; held: number }>();
+  /** By backlog and millisecond. */
+  #hidden = new Map<number, Map<number, HiddenSums>>();
   #ready = new Map<number, { at: Instant; count: number }>();
   #commitNumber: number;
   #nextNumber: number;
@@ -205,9 +206,10 @@ export class Ledger {
   hide(book: Book, times: { visibleAt: number; heldUntil: number }, now: Instant, sign: 1 | -1): void {
     if (times.visibleAt <= now) return;
     this.#isTouched = true;
-    this.#addHidden(book.backlogId, times.visibleAt, sign, 0);
+    const sums = this.#sumsOf(book.backlogId);
+    addSums(sums, times.visibleAt, sign, 0);
     if (times.heldUntil <= now) return;
-    this.#addHidden(book.backlogId, times.heldUntil, 0, sign);
+    addSums(sums, times.heldUntil, 0, sign);
     book.heldCountAtMost += sign;
   }
 
@@ -246,8 +248,9 @@ export class Ledger {
   /** Writes what was gathered: before the commit, or when a sum must be exact in between. */
   flush(): void {
     for (const [queueId, delta] of this.#counters) this.#statements.addCounters.run({ queueId, ...delta });
-    for (const row of this.#hidden.values()) {
-      if (row.hidden !== 0 || row.held !== 0) this.#statements.addHidden.run(row);
+    for (const [backlogId, sums] of this.#hidden) {
+      this.#writeHidden(backlogId, 1, sums);
+      this.#writeHidden(backlogId, wideMs, widened(sums));
     }
     this.#counters.clear();
     this.#hidden.clear();
@@ -311,16 +314,36 @@ export class Ledger {
     return fresh;
   }
 
-  #addHidden(backlogId: number, atMs: number, hidden: number, held: number): void {
-    for (const width of [1, wideMs]) {
-      const at = Math.floor(atMs / width);
-      const key = `${backlogId}/${width}/${at}`;
-      const row = this.#hidden.get(key);
-      if (row === undefined) this.#hidden.set(key, { backlogId, width, at, hidden, held });
-      else {
-        row.hidden += hidden;
-        row.held += held;
-      }
+  #sumsOf(backlogId: number): Map<number, HiddenSums> {
+    const present = this.#hidden.get(backlogId);
+    if (present !== undefined) return present;
+    const fresh = new Map<number, HiddenSums>();
+    this.#hidden.set(backlogId, fresh);
+    return fresh;
+  }
+
+  #writeHidden(backlogId: number, width: number, sums: ReadonlyMap<number, HiddenSums>): void {
+    for (const [at, { hidden, held }] of sums) {
+      if (hidden !== 0 || held !== 0) this.#statements.addHidden.run({ backlogId, width, at, hidden, held });
     }
   }
+}
+
+/** How many messages more, or fewer, become visible (hidden) or stop being held (held) at an instant. */
+type HiddenSums = { hidden: number; held: number };
+
+function addSums(sums: Map<number, HiddenSums>, at: number, hidden: number, held: number): void {
+  const present = sums.get(at);
+  if (present === undefined) sums.set(at, { hidden, held });
+  else {
+    present.hidden += hidden;
+    present.held += held;
+  }
+}
+
+/** The same sums in wide steps. */
+function widened(sums: ReadonlyMap<number, HiddenSums>): ReadonlyMap<number, HiddenSums> {
+  const wide = new Map<number, HiddenSums>();
+  for (const [at, { hidden, held }] of sums) addSums(wide, Math.floor(at / wideMs), hidden, held);
+  return wide;
 }

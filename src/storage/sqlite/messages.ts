@@ -48,6 +48,33 @@ export const messageColumns = /* sql */ `
   last_received_at as lastReceivedAt, bytes, is_large as isLarge, checksum, message_id as messageId,
   group_id as groupId, deduplication_id as deduplicationId, content_type as contentType, attributes, history, body`;
 
+/** What a holder's business needs of a message. Without the parts that are made anew in memory for each read (texts and
+ *  bodies) it costs half of the whole row. */
+export type MessageFacts = Pick<
+  MessageRow,
+  | 'id'
+  | 'backlogId'
+  | 'visibleAt'
+  | 'heldUntil'
+  | 'enqueuedAt'
+  | 'receiveCount'
+  | 'receives'
+  | 'firstReceivedAt'
+  | 'lastReceivedAt'
+  | 'bytes'
+  | 'isLarge'
+  | 'messageId'
+  | 'groupId'
+  | 'history'
+>;
+
+const selectFactsById = /* sql */ `
+  select id, backlog_id as backlogId, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
+         receive_count as receiveCount, receives, first_received_at as firstReceivedAt,
+         last_received_at as lastReceivedAt, bytes, is_large as isLarge, message_id as messageId, group_id as groupId,
+         history
+    from messages where id = @id`;
+
 const insertMessage = /* sql */ `
   insert into messages (id, backlog_id, sequence, visible_at, held_until, enqueued_at, sent_at, is_fifo, receive_count,
                         receives, first_received_at, last_received_at, bytes, is_large, checksum, message_id, group_id,
@@ -104,13 +131,14 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
     move: db.prepare(moveMessage),
     quarantine: db.prepare(quarantineMessage),
     byId: db.prepare<[{ id: number }], MessageRow>(selectById),
+    factsById: db.prepare<[{ id: number }], MessageFacts>(selectFactsById),
     body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
     delete: db.prepare('delete from messages where id = @id'),
     deleteBody: db.prepare('delete from message_bodies where message_id = @id'),
   };
 
   /** The message leaves its queue: sums and group follow. The row itself is dealt with by the caller, before. */
-  const left = (book: Book, row: MessageRow, now: Instant): void => {
+  const left = (book: Book, row: MessageFacts, now: Instant): void => {
     ledger.keep(book, -1, -row.bytes);
     ledger.hide(book, row, now, -1);
     if (isFifo(book.queue)) groups.leave(book, row.groupId, now);
@@ -118,6 +146,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
 
   return {
     byId: (id: number): MessageRow | undefined => statements.byId.get({ id }),
+    factsById: (id: number): MessageFacts | undefined => statements.factsById.get({ id }),
 
     /** The whole body, wherever it lies; an empty buffer when it is missing, which no checksum fits. */
     fullBody: (row: MessageRow): Buffer =>
@@ -155,7 +184,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
     /** Changes until when it is hidden and held, and what is told of it. */
     rehide(
       book: Book,
-      row: MessageRow,
+      row: MessageFacts,
       times: { visibleAt: Instant; heldUntil: Instant },
       history: MessageHistory,
       now: Instant,
@@ -171,7 +200,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
     move(
       from: Book,
       to: Book,
-      row: MessageRow,
+      row: MessageFacts,
       change: { receiveCount: number; enqueuedAt: number; deduplicationId: string; history: MessageHistory },
       now: Instant,
     ): void {
@@ -192,7 +221,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
       ledger.ready(to, now);
     },
 
-    remove(book: Book, row: MessageRow, now: Instant): void {
+    remove(book: Book, row: MessageFacts, now: Instant): void {
       statements.delete.run({ id: row.id });
       if (row.isLarge === 1) statements.deleteBody.run({ id: row.id });
       left(book, row, now);

@@ -14,10 +14,12 @@ import type { Attempts } from './attempts.ts';
 import type { Db } from './database.ts';
 import { type Groups, isFifo, type NextGroup } from './groups.ts';
 import type { Book, Ledger } from './ledger.ts';
+import { uuidText } from './message-id.ts';
 import {
   decodeHistory,
   isExpired,
   isSound,
+  type MessageFacts,
   type MessageRow,
   type MessageRows,
   messageColumns,
@@ -256,11 +258,11 @@ export function deadLetter(
   ledger: Ledger,
   from: Book,
   to: Book,
-  row: MessageRow,
+  row: MessageFacts,
   reason: string | undefined,
   now: Instant,
 ): void {
-  const { messageId, history: before } = messageOf(row, row.body);
+  const before = decodeHistory(row.history);
   const story =
     reason === undefined && before.lastFailure !== undefined
       ? before
@@ -269,7 +271,7 @@ export function deadLetter(
   const change = {
     receiveCount,
     enqueuedAt: isFifo(to.queue) ? now : row.enqueuedAt,
-    deduplicationId: isFifo(to.queue) ? messageId : '',
+    deduplicationId: isFifo(to.queue) ? uuidText(row.messageId) : '',
     history: { ...story, deadLetter: { queue: from.queue.name, receiveCount, at: now } },
   };
   rows.move(from, to, row, change, now);

@@ -8,7 +8,7 @@ import type { Settled, Settlement } from '../port.ts';
 import type { Db } from './database.ts';
 import type { Book, Ledger } from './ledger.ts';
 import { parseMessageId, uuidText } from './message-id.ts';
-import { decodeHistory, isExpired, type MessageRow, type MessageRows } from './messages.ts';
+import { decodeHistory, isExpired, type MessageFacts, type MessageRows } from './messages.ts';
 import { deadLetter, deadLetterBook } from './receive.ts';
 
 /** Whether a backlog is some queue's present one. Index queues_backlog. */
@@ -17,7 +17,8 @@ const selectIsLive = /* sql */ `select 1 from queues where backlog_id = @backlog
 /** For the plan test. */
 export const settleStatements = { selectIsLive };
 
-const isHeld = (row: MessageRow | FaultData | undefined): row is MessageRow => row !== undefined && !('fault' in row);
+const isHeld = (row: MessageFacts | FaultData | undefined): row is MessageFacts =>
+  row !== undefined && !('fault' in row);
 
 export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
   const isLive = db.prepare<[{ backlogId: number }], number>(selectIsLive).pluck();
@@ -44,17 +45,17 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
     },
   };
 
-  function rowOf(book: Book, messageId: string, now: Instant): MessageRow | undefined {
+  function rowOf(book: Book, messageId: string, now: Instant): MessageFacts | undefined {
     const parsed = parseMessageId(messageId);
-    const row = parsed === undefined ? undefined : rows.byId(parsed.number);
+    const row = parsed === undefined ? undefined : rows.factsById(parsed.number);
     if (row === undefined || row.backlogId !== book.backlogId || isExpired(book, row, now)) return undefined;
     return parsed?.bytes.equals(row.messageId) === true ? row : undefined;
   }
 
   /** The message that the receipt holds now; undefined when it is gone for good. */
-  function held(book: Book, receipt: Receipt, now: Instant): MessageRow | FaultData | undefined {
+  function held(book: Book, receipt: Receipt, now: Instant): MessageFacts | FaultData | undefined {
     if (receipt.queueId !== book.queue.id) return fault('receiptForeign', { queue: book.queue.name });
-    const row = rows.byId(receipt.message);
+    const row = rows.factsById(receipt.message);
     if (row === undefined) return undefined;
     if (row.backlogId !== book.backlogId) {
       // Moved to another queue, where it lives on; or left behind by a purge, which is gone.
@@ -88,7 +89,7 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
   }
 
   /** The new timeout counts from now; the total since the receive is bounded. */
-  function extend(book: Book, row: MessageRow, seconds: number, now: Instant): Settled | FaultData {
+  function extend(book: Book, row: MessageFacts, seconds: number, now: Instant): Settled | FaultData {
     const secondsMax = limits.visibilityTimeoutSecondsMax;
     if (now + seconds * 1000 - row.lastReceivedAt > secondsMax * 1000)
       return fault('visibilityTooLong', { secondsMax });
@@ -99,7 +100,7 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
 
   function release(
     book: Book,
-    row: MessageRow,
+    row: MessageFacts,
     delaySeconds: number | undefined,
     reason: string | undefined,
     now: Instant,
@@ -117,7 +118,7 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
     return { visibleAt, messageId: uuidText(row.messageId) };
   }
 
-  function giveUp(book: Book, row: MessageRow, reason: string | undefined, now: Instant): Settled | FaultData {
+  function giveUp(book: Book, row: MessageFacts, reason: string | undefined, now: Instant): Settled | FaultData {
     const to = deadLetterBook(ledger, book);
     if (to === undefined) return fault('deadLetterQueueMissing', { queue: book.queue.name });
     deadLetter(rows, ledger, book, to, row, reason, now);
