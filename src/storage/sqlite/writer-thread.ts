@@ -18,7 +18,6 @@ if (store !== undefined) {
   port.on('message', (message: ThreadHears) => {
     if (message.hears === 'close') {
       store.close();
-      say({ says: 'closed' });
       port.close();
     } else {
       try {

@@ -29,26 +29,51 @@ export type Executor = {
   readonly store: Store | undefined;
   readonly sealSecret: Uint8Array;
   readonly highWaterAt: Instant;
-  /** Calls back once, with the answer or a FatalError. */
-  readonly execute: (requests: readonly Request[], done: (answer: BatchAnswer | FatalError) => void) => void;
+  /** Calls back once with the answer, unless it breaks. */
+  readonly execute: (requests: readonly Request[], done: (answer: BatchAnswer) => void) => void;
+  /** Told once when nothing can be executed any more, also while nothing is under way. */
+  readonly onBroken: (listener: (cause: FatalError) => void) => void;
   readonly close: () => Promise<void>;
 };
 
 export function executeHere(options: StoreOptions): Executor {
   const store = openStore(options);
+  const broken = breaking();
   return {
     store,
     sealSecret: store.state.sealSecret,
     highWaterAt: instant(store.state.highWaterAt),
     execute(requests, done) {
+      let answer: BatchAnswer;
       try {
-        done(store.run(requests));
+        answer = store.run(requests);
       } catch (error) {
-        done(error instanceof FatalError ? error : new FatalError('The writer broke.', { cause: error }));
+        return broken.break(
+          error instanceof FatalError ? error : new FatalError('The writer broke.', { cause: error }),
+        );
       }
+      done(answer);
     },
+    onBroken: broken.listen,
     async close() {
       store.close();
+    },
+  };
+}
+
+/** A break is told once, whoever comes first: the break or the listener. */
+function breaking() {
+  let cause: FatalError | undefined;
+  let listener: ((cause: FatalError) => void) | undefined;
+  return {
+    break(why: FatalError): void {
+      if (cause !== undefined) return;
+      cause = why;
+      listener?.(why);
+    },
+    listen(told: (cause: FatalError) => void): void {
+      listener = told;
+      if (cause !== undefined) told(cause);
     },
   };
 }
@@ -58,8 +83,7 @@ export type ThreadSays =
   | { readonly says: 'open'; readonly sealSecret: Uint8Array; readonly highWaterAt: Instant }
   | { readonly says: 'cannotOpen'; readonly message: string; readonly isExpected: boolean }
   | { readonly says: 'done'; readonly answer: BatchAnswer }
-  | { readonly says: 'fatal'; readonly message: string }
-  | { readonly says: 'closed' };
+  | { readonly says: 'fatal'; readonly message: string };
 export type ThreadHears =
   | { readonly hears: 'run'; readonly requests: readonly Request[] }
   | { readonly hears: 'close' };
@@ -70,14 +94,17 @@ const threadFile = new URL(`./writer-thread${import.meta.url.endsWith('.ts') ? '
 /** @throws StartupError */
 export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promise<Executor> {
   const thread = new Worker(threadFile, { workerData: options, name: 'writer' });
-  let done: ((answer: BatchAnswer | FatalError) => void) | undefined;
-  let closed: (() => void) | undefined;
-
-  const finish = (answer: BatchAnswer | FatalError) => {
-    const callback = done;
-    done = undefined;
-    callback?.(answer);
-  };
+  const broken = breaking();
+  let done: ((answer: BatchAnswer) => void) | undefined;
+  let hasEnded = false;
+  let isClosing = false;
+  const ended = new Promise<void>((resolve) => {
+    thread.on('exit', () => {
+      hasEnded = true;
+      if (!isClosing) broken.break(new FatalError('The writer thread ended.'));
+      resolve();
+    });
+  });
 
   const opened = await new Promise<{ sealSecret: Uint8Array; highWaterAt: Instant }>((resolve, reject) => {
     thread.on('message', (message: ThreadSays) => {
@@ -87,20 +114,14 @@ export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promi
         case 'cannotOpen':
           return reject(message.isExpected ? new StartupError(message.message) : new Error(message.message));
         case 'done':
-          return finish(message.answer);
+          return done?.(message.answer);
         case 'fatal':
-          return finish(new FatalError(message.message));
-        case 'closed':
-          return closed?.();
+          return broken.break(new FatalError(message.message));
       }
     });
     thread.on('error', (cause) => {
       reject(cause);
-      finish(new FatalError('The writer thread broke.', { cause }));
-    });
-    thread.on('exit', () => {
-      if (closed === undefined) finish(new FatalError('The writer thread ended.'));
-      closed?.();
+      broken.break(new FatalError('The writer thread broke.', { cause }));
     });
   });
 
@@ -113,12 +134,13 @@ export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promi
       done = callback;
       tell({ hears: 'run', requests });
     },
+    onBroken: broken.listen,
     // Never terminate(): a thread that is stopped in the middle of a call takes the process with it.
-    close: () =>
-      new Promise((resolve) => {
-        closed = resolve;
-        tell({ hears: 'close' });
-      }),
+    async close() {
+      isClosing = true;
+      if (!hasEnded) tell({ hears: 'close' });
+      await ended;
+    },
   };
 }
 
@@ -153,6 +175,7 @@ export class Writer {
     this.#executor = executor;
     this.#listeners = listeners;
     this.#elapsedMs = elapsedMs;
+    executor.onBroken((cause) => this.#fail(cause));
   }
 
   /**
@@ -239,10 +262,9 @@ export class Writer {
     return batch;
   }
 
-  #finish(answer: BatchAnswer | FatalError): void {
+  #finish(answer: BatchAnswer): void {
     const batch = this.#underWay;
     this.#underWay = [];
-    if (answer instanceof FatalError) return this.#fail(answer, batch);
     this.#isFull = answer.isFull;
     for (const [i, pending] of batch.entries()) settle(pending, answer.outcomes[i]);
     const seconds = (this.#elapsedMs() - this.#underWaySinceMs) / 1000;
@@ -252,9 +274,11 @@ export class Writer {
     else this.#idle?.();
   }
 
-  #fail(cause: FatalError, batch: readonly Pending[]): void {
+  /** What was in hand is unknown; what comes later is refused as unknown, too, since nobody can tell. */
+  #fail(cause: FatalError): void {
     this.#failure = cause;
-    const all = [...batch, ...this.#waiting];
+    const all = [...this.#underWay, ...this.#waiting];
+    this.#underWay = [];
     this.#waiting = [];
     this.#waitingBytes = 0;
     for (const pending of all) pending.reject(Fault.of('storageFailed', {}, { cause }));

@@ -3,6 +3,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { QueueName } from '../../../src/domain/queue-attributes.ts';
@@ -142,6 +143,21 @@ describe('the data directory', () => {
     const ids = countingIds();
     ids.secret(32);
     expect(Buffer.from((await start({ ids })).sealSecret).toString('hex')).toBe(secret);
+  });
+
+  it('is told when the writer thread ends while it has nothing to do, and can still be closed', async () => {
+    const threads: Worker[] = [];
+    const onWorker = (thread: Worker) => void threads.push(thread);
+    process.on('worker', onWorker);
+    const storage = await start({ hasOwnThread: true });
+    process.off('worker', onWorker);
+    await makeQueue(storage);
+    const fatal = new Promise<Error>((resolve) => storage.onFatal(resolve));
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    expect((await fatal).message).toBe('The writer thread ended.');
+    expect(storage.health().canWrite).toBe(false);
+    await expect(sendOne(storage, 'late')).rejects.toMatchObject({ data: { fault: 'storageFailed' } });
+    await stop(storage);
   });
 
   it('serves with the writer in a thread of its own', async () => {
