@@ -47,7 +47,7 @@ describe('definitions', () => {
   });
 
   it('stop the start with the queue and the reason when they cannot be applied', async () => {
-    const { queues } = refusingQueues(Fault.of('deadLetterQueueInvalid', { queue: 'x', problem: 'does not exist' }));
+    const { queues } = refusingQueues(Fault.of('deadLetterQueueInvalid', { queue: 'x', problem: 'does not exist', reason: 'missing' }));
     await expect(applyDefinitions(queues, principal, [definition('a')], recordingLog())).rejects.toThrow(
       'The definition of queue a cannot be applied: deadLetterQueueInvalid (queue: x; problem: does not exist).',
     );
