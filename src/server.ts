@@ -11,7 +11,7 @@ import type { Broker } from './broker/broker.ts';
 import type { Clock } from './clock.ts';
 import { Fault } from './domain/errors.ts';
 import { limits } from './domain/limits.ts';
-import { type Access, createGate } from './http/authentication.ts';
+import { type Access, createGate, type Gate } from './http/authentication.ts';
 import { authorize } from './http/authorization.ts';
 import { type Arrivals, documentBytesMax, takeBytes, trackArrivals } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
@@ -26,7 +26,8 @@ import { answerError, answerProblems } from './rest/errors.ts';
 import { mountRest, restInfo } from './rest/index.ts';
 import { draftOf, jsonType, messageBodyBytesMax, sentJson } from './rest/send.ts';
 import type { SqsSettings } from './sqs/action.ts';
-import { mountSqs } from './sqs/index.ts';
+import { mountSqs, type SqsDeps } from './sqs/index.ts';
+import { createAuthenticate } from './sqs/signature.ts';
 
 export type ServerDeps = {
   readonly broker: Broker;
@@ -82,7 +83,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
 
   mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
   const sqs = { ...usualSqs, ...deps.sqs };
-  mountSqs(app, { broker, clock, ids, log, arrivals, settings: sqs, authenticate: gate.identify });
+  mountSqs(app, { broker, clock, ids, log, arrivals, settings: sqs, authenticate: signedBy(deps, gate) });
   mountDocs(app, '/docs', '/openapi.json');
   if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
   await app.ready();
@@ -159,6 +160,19 @@ function checkAnswers(app: FastifyInstance, check: AnswerCheck): void {
 
 /** Where nobody says otherwise. */
 const usualSqs: SqsSettings = { region: 'us-east-1', recreateSeconds: limits.recreateSeconds };
+
+/** Who signed a request to the SQS facade, by its bytes as they came. */
+function signedBy({ broker, clock }: ServerDeps, gate: Gate): SqsDeps['authenticate'] {
+  const authenticate = createAuthenticate({ keys: broker.keys, gate, clock });
+  return ({ raw, ip }, rawBody) =>
+    authenticate({
+      method: raw.method ?? '',
+      rawUrl: raw.url ?? '',
+      rawHeaders: raw.rawHeaders,
+      rawBody,
+      peerAddress: ip,
+    });
+}
 
 /** No answer of the API is a page, may be framed, sniffed, or kept. */
 function setCommonHeaders(reply: FastifyReply, requestId: string): void {
