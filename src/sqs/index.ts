@@ -121,8 +121,11 @@ function contextOf(request: FastifyRequest, reply: FastifyReply, principal: Prin
 
 function answer(reply: FastifyReply, { protocol, action }: Call, result: object, requestId: string): FastifyReply {
   reply.header('x-amzn-requestid', requestId);
-  if (protocol === 'json') return reply.header('content-type', jsonType).send(Buffer.from(writeJson(result, action.output)));
-  return reply.header('content-type', xmlType).send(Buffer.from(writeXml(action.name, result, action.output, requestId)));
+  if (protocol === 'json')
+    return reply.header('content-type', jsonType).send(Buffer.from(writeJson(result, action.output)));
+  return reply
+    .header('content-type', xmlType)
+    .send(Buffer.from(writeXml(action.name, result, action.output, requestId)));
 }
 
 /** What is answered at an address of SQS to a request that asks for no action. */
