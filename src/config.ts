@@ -10,7 +10,7 @@ import { isIPv4 } from 'node:net';
 import { closest, distance } from 'fastest-levenshtein';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { KeyId, KeyName, secretPattern } from './domain/access-key.ts';
+import { isPlausible, KeyId, KeyName, secretPattern } from './domain/access-key.ts';
 import { type Instant, instant } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
 import { defaultAccount, Scope } from './domain/principal.ts';
@@ -228,9 +228,12 @@ export function loadConfig(env: Environment, readFile: (path: string) => string,
 /** The environment of this process. */
 export const processEnvironment = (): Environment => process.env;
 
+/** What is printed instead of a secret. */
+export const hidden = '***';
+
 /** The value of a setting as it may be printed. */
 export const shown = (row: Pick<SettingRow, 'isSecret'>, value: unknown): unknown =>
-  row.isSecret && value !== '' ? '***' : value;
+  row.isSecret && value !== '' ? hidden : value;
 
 /** Whether only programs on this machine can reach a server that listens there. */
 export const isLoopback = (host: string): boolean =>
@@ -352,10 +355,12 @@ const QueueSettingsSchema = z.strictObject({
     [S in OwnSettingName]: z.ZodOptional<(typeof queueSettings)[S]['schema']>;
   }),
 });
+const secretWords = '20 to 128 printable ASCII characters without blanks';
+
 /** A key as the file declares it; the secret stands in the file or in one of its own. */
 const KeyDefinitionSchema = z
   .strictObject({
-    secret: z.string().regex(secretPattern, 'must be 20 to 128 printable ASCII characters without blanks').optional(),
+    secret: z.string().regex(secretPattern, `must be ${secretWords}`).optional(),
     secretFile: z.string().min(1).optional(),
     name: KeyName.default('declared'),
     scopes: z.array(Scope).min(1).max(limits.scopesPerKeyMax),
@@ -391,23 +396,29 @@ function readDefinitions(given: unknown, path: string, readFile: ReadFile, probl
       ([keyId, { secret, secretFile, expiresAt, ...rest }]) => ({
         keyId,
         ...rest,
-        secret: secret ?? secretOfFile(keyId, secretFile ?? '', readFile, problems),
+        secret: declaredSecret(keyId, { secret, secretFile }, readFile, problems),
         expiresAt: expiresAt === undefined ? null : instant(Date.parse(expiresAt)),
       }),
     ),
   };
 }
 
-function secretOfFile(keyId: string, path: string, readFile: ReadFile, problems: string[]): string {
-  const label = `definitions.keys.${keyId}.secretFile`;
-  const count = problems.length;
-  const secret = readSecretFile(path, label, readFile, problems);
-  if (problems.length === count && !secretPattern.test(secret)) {
-    problems.push(
-      `${label} is ${JSON.stringify(path)}; right would be a file with 20 to 128 printable ASCII characters.`,
-    );
+/** The secret of a declared key, from the file or one of its own; a problem never holds it. */
+function declaredSecret(
+  keyId: string,
+  { secret, secretFile }: { readonly secret?: string | undefined; readonly secretFile?: string | undefined },
+  readFile: ReadFile,
+  problems: string[],
+): string {
+  const label = `definitions.keys.${keyId}.${secret === undefined ? 'secretFile' : 'secret'}`;
+  const text = secret ?? readSecretFile(secretFile ?? '', label, readFile, problems);
+  if (text === '' && problems.length > 0) return text;
+  if (!secretPattern.test(text)) {
+    problems.push(`${label} is ${JSON.stringify(secretFile)}; right would be a file with ${secretWords}.`);
+  } else if (!isPlausible(keyId, text)) {
+    problems.push(`${label} was mistyped, or is the secret of another key.`);
   }
-  return secret;
+  return text;
 }
 
 function queueDefinitionsOf(
