@@ -26,6 +26,7 @@ import { answerError, answerProblems } from './rest/errors.ts';
 import { mountRest, restInfo } from './rest/index.ts';
 import { draftOf, jsonType, messageBodyBytesMax, sentJson } from './rest/send.ts';
 import type { SqsSettings } from './sqs/action.ts';
+import { createGuard } from './sqs/guard.ts';
 import { mountSqs, type SqsDeps } from './sqs/index.ts';
 import { createAuthenticate } from './sqs/signature.ts';
 
@@ -83,7 +84,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
 
   mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
   const sqs = { ...usualSqs, ...deps.sqs };
-  mountSqs(app, { broker, clock, ids, log, arrivals, settings: sqs, authenticate: signedBy(deps, gate) });
+  mountSqs(app, { broker, clock, ids, log, arrivals, settings: sqs, authenticate: signedBy(deps, gate, sqs.region) });
   mountDocs(app, '/docs', '/openapi.json');
   if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
   await app.ready();
@@ -161,17 +162,22 @@ function checkAnswers(app: FastifyInstance, check: AnswerCheck): void {
 /** Where nobody says otherwise. */
 const usualSqs: SqsSettings = { region: 'us-east-1', recreateSeconds: limits.recreateSeconds };
 
-/** Who signed a request to the SQS facade, by its bytes as they came. */
-function signedBy({ broker, clock }: ServerDeps, gate: Gate): SqsDeps['authenticate'] {
+/** Who signed a request to the SQS facade, by its bytes as they came; and that they may do what it asks. */
+function signedBy({ broker, clock }: ServerDeps, gate: Gate, region: string): SqsDeps['authenticate'] {
   const authenticate = createAuthenticate({ keys: broker.keys, gate, clock });
-  return ({ raw, ip }, rawBody) =>
-    authenticate({
+  const guard = createGuard({ broker, clock, region });
+  return async (request, rawBody) => {
+    const { raw, ip } = request;
+    const principal = await authenticate({
       method: raw.method ?? '',
       rawUrl: raw.url ?? '',
       rawHeaders: raw.rawHeaders,
       rawBody,
       peerAddress: ip,
     });
+    await guard(request, rawBody, principal);
+    return principal;
+  };
 }
 
 /** No answer of the API is a page, may be framed, sniffed, or kept. */

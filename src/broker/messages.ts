@@ -4,7 +4,7 @@ import { Fault, type FaultData, isFault, orThrow } from '../domain/errors.ts';
 import { secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
-import { anonymousId, type Principal } from '../domain/principal.ts';
+import { anonymousId, authorize, type Principal } from '../domain/principal.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import type { ReceiptSeal } from '../domain/receipt-handle.ts';
 import type { Page, PageAsk, Sent, Settled, Settlement, Storage } from '../storage/port.ts';
@@ -133,7 +133,10 @@ export function createMessages({ storage, clock, waiters, keys, seal }: Deps): M
       return opened.map((receipt) => (isFault(receipt) ? receipt : orMissing(settled[next++])));
     },
 
-    peek: (principal, queue, ask) => storage.peek({ queue: ref(principal, queue), now: clock.now(), ...ask }),
+    async peek(principal, queue, ask) {
+      authorize(principal, 'peek', queue);
+      return storage.peek({ queue: ref(principal, queue), now: clock.now(), ...ask });
+    },
 
     async get(principal, queue, messageId) {
       const message = await storage.findMessage({ queue: ref(principal, queue), messageId, now: clock.now() });
