@@ -155,6 +155,7 @@ async function joinAndListen({ config, log, storage, ids, buildServer: build }: 
     metrics,
     version: manifest.version,
     access: accessOf(config),
+    sqs: sqsOf(config),
     isReady: () => readiness(storage.health(), isStopping),
   });
   await applyDefinitions(broker.queues, openPrincipal(config.account), config.queueDefinitions, log);
@@ -183,6 +184,12 @@ async function joinAndListen({ config, log, storage, ids, buildServer: build }: 
 
 /** The package's own description; it lies one folder up from the source and from the build. */
 const manifest: { readonly version: string } = createRequire(import.meta.url)('../package.json');
+
+const sqsOf = ({ region, publicUrl, recreateSeconds }: Config) => ({
+  region,
+  recreateSeconds,
+  publicUrl: publicUrl === '' ? undefined : publicUrl,
+});
 
 const accessOf = ({ account, auth, host, allowedHosts }: Config) =>
   ({ account, auth: auth === 'off' ? 'open' : 'keys', isLoopback: isLoopback(host), allowedHosts }) as const;

@@ -25,9 +25,18 @@ export function saysNothing(request: FastifyRequest, body: Buffer): boolean {
   return !isJson(request) && !parametersOf(request, body).has('Action');
 }
 
+/** What was read is looked at more than once, by whoever admits it and by whoever does it. */
+const callsRead = new WeakMap<FastifyRequest, Call>();
+const inputsRead = new WeakMap<Call, object>();
+
 /** @throws SqsError, malformedBody */
-export const readCall = (request: FastifyRequest, body: Buffer): Call =>
-  isJson(request) ? readJsonCall(request, body) : readQueryCall(request, body);
+export function readCall(request: FastifyRequest, body: Buffer): Call {
+  const known = callsRead.get(request);
+  if (known !== undefined) return known;
+  const call = isJson(request) ? readJsonCall(request, body) : readQueryCall(request, body);
+  callsRead.set(request, call);
+  return call;
+}
 
 const unknownAction = (name: string): SqsError =>
   new SqsError('UnknownOperationException', `The action ${name.slice(0, 128)} is not valid for this endpoint.`);
@@ -79,7 +88,15 @@ function readQueryCall(request: FastifyRequest, body: Buffer): Call {
 const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '/';
 
 /** The members as the action's schema types them. @throws SqsError */
-export function inputOf({ action, members, protocol }: Call): object {
+export function inputOf(call: Call): object {
+  const known = inputsRead.get(call);
+  if (known !== undefined) return known;
+  const input = checkedInput(call);
+  inputsRead.set(call, input);
+  return input;
+}
+
+function checkedInput({ action, members, protocol }: Call): object {
   const parsed = action.input.safeParse(members);
   if (parsed.success) return parsed.data;
   // Seldom: a member that is null counts as absent.
