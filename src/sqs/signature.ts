@@ -299,9 +299,11 @@ function requireScope({ scope, time }: Claim, regions: readonly string[] | undef
   const day = time.slice(0, 8);
   if (scope.day === day) return;
   throw refused(
-    `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${scope.day}' != '${day}', from '${time}'.`,
+    `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: ${quoted(scope.day)} != ${quoted(day)}, from ${quoted(time)}.`,
   );
 }
+
+const quoted = (text: string): string => `'${text}'`;
 
 function requireTime({ at, time, expiresSeconds }: Claim, now: Instant): void {
   const present = basicTime(now);

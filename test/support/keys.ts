@@ -26,7 +26,6 @@ export const guarded = { account: defaultAccount, auth: 'keys', isLoopback: fals
 
 export async function openKeyedApi(options: ApiOptions = {}): Promise<KeyedApi> {
   const api = await openApi({ access: guarded, ...options });
-  await api.broker.keys.load();
   const holder: KeyedApi['holder'] = async (scopes, account = defaultAccount) => {
     const ask = { name: 'test', scopes, expiresAt: null };
     const { key, secret, bearer } = await api.broker.keys.create(openPrincipal(account), ask);
