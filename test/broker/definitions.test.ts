@@ -51,7 +51,7 @@ describe('definitions', () => {
       Fault.of('deadLetterQueueInvalid', { queue: 'x', problem: 'does not exist', reason: 'missing' }),
     );
     await expect(applyDefinitions(queues, principal, [definition('a')], recordingLog())).rejects.toThrow(
-      'The definition of queue a cannot be applied: deadLetterQueueInvalid (queue: x; problem: does not exist).',
+      'The definition of queue a cannot be applied: deadLetterQueueInvalid (queue: x; problem: does not exist; reason: missing).',
     );
   });
 

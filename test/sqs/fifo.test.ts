@@ -170,7 +170,7 @@ overBoth('a duplicate', (protocol) => {
     const QueueUrl = await t.queue('q.fifo');
     const first = await t.send(QueueUrl, 'a', ids('g', 'd'));
     await t.delete(QueueUrl, await t.receiveOne(QueueUrl));
-    await t.clock.advance({ ms: 299_999 });
+    await t.clock.advance({ ms: 300_000 });
     expect((await t.send(QueueUrl, 'a', ids('g', 'd'))).MessageId).toBe(first.MessageId);
     await t.clock.advance({ ms: 1 });
     expect((await t.send(QueueUrl, 'a', ids('g', 'd'))).MessageId).not.toBe(first.MessageId);
