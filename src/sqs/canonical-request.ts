@@ -5,7 +5,7 @@
  * of a request is not what its sender signed. Bytes are held as latin1 text, as Node gives them.
  * @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
  */
-import { createHmac, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export const algorithm = 'AWS4-HMAC-SHA256';
 export const terminator = 'aws4_request';
@@ -126,11 +126,37 @@ export function canonicalRequest(request: {
 export const stringToSign = (time: string, scope: CredentialScope, canonical: string): string =>
   `${algorithm}\n${time}\n${scopeText(scope)}\n${hash('sha256', Buffer.from(canonical, 'latin1'), 'hex')}`;
 
-const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
+const blockBytes = 64;
+
+/** A key with which texts are signed, ready for use: the two pads of HMAC. */
+export type SigningKey = { readonly inner: Buffer; readonly outer: Buffer };
+
+/** @param key at most a block long */
+function ready(key: Buffer): SigningKey {
+  const inner = Buffer.alloc(blockBytes, 0x36);
+  const outer = Buffer.alloc(blockBytes, 0x5c);
+  for (const [i, byte] of key.entries()) {
+    inner[i] = 0x36 ^ byte;
+    outer[i] = 0x5c ^ byte;
+  }
+  return { inner, outer };
+}
+
+/**
+ * HMAC-SHA256 of two one-shot hashes: an object of `createHmac` costs ten times as much as they do.
+ * @see https://www.rfc-editor.org/rfc/rfc2104
+ */
+function hmac({ inner, outer }: SigningKey, text: string): Buffer {
+  const innerHash = hash('sha256', Buffer.concat([inner, Buffer.from(text, 'latin1')]), 'buffer');
+  return hash('sha256', Buffer.concat([outer, innerHash]), 'buffer');
+}
 
 /** The key that signs for one day, region and service. */
-export const signingKey = (secret: string, { day, region, service }: CredentialScope): Buffer =>
-  hmac(hmac(hmac(hmac(`AWS4${secret}`, day), region), service), terminator);
+export function signingKey(secret: string, { day, region, service }: CredentialScope): SigningKey {
+  const seed = Buffer.from(`AWS4${secret}`);
+  const start = seed.length > blockBytes ? hash('sha256', seed, 'buffer') : seed;
+  return ready([day, region, service, terminator].reduce<Buffer>((key, part) => hmac(ready(key), part), start));
+}
 
 /** 64 hexadecimal digits in lower case. */
-export const signatureOf = (key: Buffer, text: string): string => createHmac('sha256', key).update(text).digest('hex');
+export const signatureOf = (key: SigningKey, text: string): string => hmac(key, text).toString('hex');

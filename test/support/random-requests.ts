@@ -107,4 +107,5 @@ const canonical = (target: string): string =>
     .replace(/\/+/g, '/')
     .replace(/\/\.(?=\/|\?|$)/g, '')
     .replace(/&+/g, '&')
+    .replace(/=(?=&|$)/g, '')
     .replace(/[?&]+$/, '');

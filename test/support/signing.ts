@@ -1,7 +1,7 @@
 /** Signs requests as clients do, with two signers that are not ours. */
 import { createHash, createHmac } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
-import { sign as aws4Sign } from 'aws4';
+import aws4 from 'aws4';
 import type { SignedRequest } from '../../src/sqs/signature.ts';
 
 /** A request before it is signed; the query as it goes over the wire. */
@@ -79,7 +79,7 @@ export function signAws4(plain: Plain, options: SignOptions): SignedRequest {
     headers: { ...plain.headers, 'X-Amz-Date': basicTime(at) },
     ...(plain.body === undefined ? {} : { body: plain.body }),
   };
-  const signed = aws4Sign(request, { accessKeyId: keyId, secretAccessKey: secret });
+  const signed = aws4.sign(request, { accessKeyId: keyId, secretAccessKey: secret });
   const headers = Object.fromEntries(
     Object.entries(signed.headers ?? {}).map(([name, value]) => [name, String(value)]),
   );
