@@ -145,7 +145,7 @@ async function joinAndListen({ config, log, storage, ids, buildServer: build }: 
   const broker = createBroker({ storage, clock, ids, log, masterKey: masterKeyOf(config, ids) });
   const metrics = createMetrics(metricSources(config, storage, broker, clock));
   storage.onCommit(metrics.observeCommit);
-  await prepareKeys(broker, config, log);
+  await prepareKeys(broker, config);
   let isStopping = false;
   const server = await build({
     broker,
@@ -212,13 +212,9 @@ function masterKeyOf({ masterKeyBytes: given, dataDir }: Config, ids: Ids): Uint
  * operator says so.
  * @throws StartupError
  */
-async function prepareKeys(
-  { keys }: Broker,
-  { auth, account, host, keyDefinitions }: Config,
-  log: Logger,
-): Promise<void> {
+async function prepareKeys({ keys }: Broker, { auth, account, host, keyDefinitions }: Config): Promise<void> {
   await keys.load();
-  await keys.declare(account, keyDefinitions, log);
+  await keys.declare(account, keyDefinitions);
   if (auth === 'off') return;
   const [foreign] = keys.sealedElsewhere();
   if (foreign !== undefined) {

@@ -175,6 +175,7 @@ function signedBy({ broker, clock }: ServerDeps, gate: Gate, region: string): Sq
       rawBody,
       peerAddress: ip,
     });
+    request.principal = principal;
     await guard(request, rawBody, principal);
     return principal;
   };

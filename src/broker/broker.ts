@@ -40,7 +40,7 @@ export type Broker = {
 export function createBroker({ storage, clock, ids, log, masterKey }: BrokerDeps): Broker {
   const waiters = createWaiters(clock);
   const upkeep = createUpkeep({ storage, clock, log });
-  const keys = createKeys({ storage, clock, ids, seal: secretSeal(masterKey ?? storage.sealSecret) });
+  const keys = createKeys({ storage, clock, ids, log, seal: secretSeal(masterKey ?? storage.sealSecret) });
   storage.onReady(waiters.ring);
   return {
     queues: createQueues({ storage, clock, upkeep }),

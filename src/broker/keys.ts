@@ -82,14 +82,20 @@ export type Keys = {
   /** @throws keyNotFound, keyDeclared, keyNeeded, accessDenied */
   readonly delete: (principal: Principal, keyId: string) => Promise<void>;
   /** Brings the declared keys into being, and ends those that are declared no longer. */
-  readonly declare: (account: string, definitions: readonly KeyDefinition[], log: Logger) => Promise<void>;
+  readonly declare: (account: string, definitions: readonly KeyDefinition[]) => Promise<void>;
   /** Ids of keys whose secrets were sealed under another master key. */
   readonly sealedElsewhere: () => readonly string[];
 };
 
-type Deps = { readonly storage: Storage; readonly clock: Clock; readonly ids: Ids; readonly seal: Seal };
+type Deps = {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Logger;
+  readonly seal: Seal;
+};
 
-export function createKeys({ storage, clock, ids, seal }: Deps): Keys {
+export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   let keys: Map<string, StoredKey> | undefined;
   const watchers = new Map<string, Set<() => void>>();
   let last: Promise<unknown> = Promise.resolve();
@@ -245,7 +251,7 @@ export function createKeys({ storage, clock, ids, seal }: Deps): Keys {
           isNew: true,
           now,
         });
-        return { key: remember(key), secret, bearer: bearerOf(keyId, secret) };
+        return told(principal, key, secret, 'access key created');
       }),
 
     list({ account }, { cursor = '', limit }) {
@@ -269,9 +275,10 @@ export function createKeys({ storage, clock, ids, seal }: Deps): Keys {
           scopes ?? key.scopes,
           expiresAt === undefined ? key.expiresAt : expiresAt,
         );
-        return remember(
-          await storage.updateKey({ account: key.account, keyId, name, scopes, expiresAt, now: clock.now() }),
-        );
+        const now = clock.now();
+        const changed = await storage.updateKey({ account: key.account, keyId, name, scopes, expiresAt, now });
+        log.info({ key: keyId, by: principal.id, scopes: changed.scopes }, 'access key changed');
+        return remember(changed);
       }),
 
     rotate: (principal, keyId, { overlapSeconds }) =>
@@ -287,7 +294,7 @@ export function createKeys({ storage, clock, ids, seal }: Deps): Keys {
           othersExpireAt: secondsAfter(now, overlapSeconds),
           now,
         });
-        return { key: remember(key), secret, bearer: bearerOf(keyId, secret) };
+        return told(principal, key, secret, 'access key rotated');
       }),
 
     delete: (principal, keyId) =>
@@ -297,9 +304,10 @@ export function createKeys({ storage, clock, ids, seal }: Deps): Keys {
         await storage.deleteKey({ account, keyId, now: clock.now() });
         book().delete(keyId);
         tell(keyId);
+        log.info({ key: keyId, by: principal.id }, 'access key deleted');
       }),
 
-    declare: (account, definitions, log) =>
+    declare: (account, definitions) =>
       inTurn(async () => {
         for (const definition of definitions) {
           const present = book().get(definition.keyId);
@@ -340,6 +348,12 @@ export function createKeys({ storage, clock, ids, seal }: Deps): Keys {
         .filter(({ secrets }) => secrets.some((secret) => !seal.isOurs(secret.sealed)))
         .map(({ keyId }) => keyId),
   };
+
+  /** The one answer that holds the secret; the log says who made what, never with which secret. */
+  function told({ id }: Principal, key: StoredKey, secret: string, what: string): NewSecret {
+    log.info({ key: key.keyId, by: id, scopes: key.scopes }, what);
+    return { key: remember(key), secret, bearer: bearerOf(key.keyId, secret) };
+  }
 
   function isAsDeclared(key: StoredKey, { name, scopes, expiresAt, secret }: KeyDefinition, account: string): boolean {
     const [newest, ...older] = key.secrets;
