@@ -35,7 +35,7 @@ export type Client = {
 const npm = 'npm ci --ignore-scripts --no-audit --no-fund --loglevel=error';
 const pip = (requirements: string) =>
   `python3 -m venv venv && venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r ${requirements}`;
-const maven = 'mvn --quiet --batch-mode compile dependency:build-classpath';
+const maven = 'mvn --quiet --batch-mode compile dependency:copy-dependencies';
 
 export const clients = {
   js: { name: 'js', folder: 'js', needs: 'npm', install: npm },

@@ -65,13 +65,13 @@ const cases: readonly Case[] = [
   {
     title: 'AWS SDK for Java v2',
     client: java,
-    command: 'java -cp target/classes:$(cat classpath) Orders',
+    command: `java -cp 'target/classes:lib/*' Orders`,
     says: pipeline,
   },
   {
     title: 'Spring Cloud AWS',
     client: spring,
-    command: 'java -cp target/classes:$(cat classpath) orders.Orders',
+    command: `java -cp 'target/classes:lib/*' orders.Orders`,
     says: 'orders: 12 sent, 12 handled, 1 retried, 5 events in order',
   },
 ];
