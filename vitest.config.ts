@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Two projects: `fast` decides every commit, `deep` (clients, crashes, faults) runs by `npm run test:deep`. */
+/**
+ * Three projects: `fast` decides every commit, `deep` (crashes, faults, the container) runs by `npm run test:deep`, and
+ * `clients` (SDKs and frameworks as their makers ship them) by `npm run test:clients`.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -8,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/deep/**'],
+          exclude: ['test/deep/**', 'test/clients/**'],
           pool: 'threads',
           // The end of a vain wait, not a bound on speed: a busy machine is no failure.
           testTimeout: 60_000,
@@ -19,6 +22,16 @@ export default defineConfig({
           name: 'deep',
           include: ['test/deep/**/*.test.ts'],
           pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
+        test: {
+          name: 'clients',
+          include: ['test/clients/**/*.test.ts'],
+          // One at a time, so that waiting for a busy machine is not taken for a slow answer.
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 600_000,

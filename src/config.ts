@@ -3,22 +3,27 @@
  *
  * A value comes from a command line option, else from the environment, else from the YAML file that SLUICE_CONFIG
  * names, else from the table. What nobody knows is refused with a suggestion, since a misspelt setting that is
- * silently ignored is found out too late. All problems are told at once. The file may also declare queues
- * (`definitions`), which exist before the server listens.
+ * silently ignored is found out too late. All problems are told at once. The file may also declare queues and access
+ * keys (`definitions`), which exist before the server listens.
  */
 import { isIPv4 } from 'node:net';
 import { closest, distance } from 'fastest-levenshtein';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { defaultAccount } from './domain/principal.ts';
+import { isPlausible, KeyId, KeyName, secretPattern } from './domain/access-key.ts';
+import { type Instant, instant } from './domain/instant.ts';
+import { limits } from './domain/limits.ts';
+import { defaultAccount, Scope } from './domain/principal.ts';
 import { kindOfName } from './domain/queue.ts';
 import {
+  type OwnSettingName,
+  ownSettingNames,
   QueueKind,
   QueueName,
   type QueueSettingsPatch,
   queueSettings,
-  settingNames,
 } from './domain/queue-attributes.ts';
+import { parseMasterKey } from './domain/seal.ts';
 
 /** How text from the environment, an option or a quoted YAML value becomes what the schema checks. */
 type Reader = (text: string) => unknown;
@@ -82,7 +87,28 @@ export const settings = {
     initial: 'keys',
     unit: '',
     right: 'keys or off',
-    about: '`keys`: without access keys the server is open, and listens on loopback only. `off`: open on any address.',
+    about:
+      '`keys`: every request needs an access key; while there is none the server is open, and listens on loopback only. `off`: open on any address.',
+    isSecret: false,
+  },
+  masterKey: {
+    env: 'SLUICE_MASTER_KEY',
+    schema: z.string().refine((text) => text === '' || parseMasterKey(text) !== undefined),
+    read: asText,
+    initial: '',
+    unit: '',
+    right: '32 bytes as 64 hexadecimal digits or in base64, such as `openssl rand -hex 32` prints',
+    about: 'Seals the secrets of access keys in the data; none: `master.key` in the folder of the data, made there.',
+    isSecret: true,
+  },
+  masterKeyFile: {
+    env: 'SLUICE_MASTER_KEY_FILE',
+    schema: z.string(),
+    read: asText,
+    initial: '',
+    unit: '',
+    right: 'the path of a file with 64 hexadecimal digits',
+    about: 'File with the master key, instead of `SLUICE_MASTER_KEY`.',
     isSecret: false,
   },
   account: {
@@ -92,7 +118,37 @@ export const settings = {
     initial: defaultAccount,
     unit: '',
     right: '12 digits (in YAML in quotes)',
-    about: 'Account whose queues the server shows.',
+    about: 'Account whose queues the server shows; part of SQS queue URLs and ARNs.',
+    isSecret: false,
+  },
+  region: {
+    env: 'SLUICE_REGION',
+    schema: z.string().regex(/^[a-z0-9-]{1,32}$/),
+    read: asText,
+    initial: 'us-east-1',
+    unit: '',
+    right: 'the name of a region, such as us-east-1',
+    about: 'Region in the ARNs of SQS queues.',
+    isSecret: false,
+  },
+  publicUrl: {
+    env: 'SLUICE_PUBLIC_URL',
+    schema: z.union([z.literal(''), z.string().regex(/^https?:\/\/[\w.:[\]/-]+$/)]),
+    read: asText,
+    initial: '',
+    unit: '',
+    right: 'a URL such as https://queues.example.com',
+    about: 'What SQS queue URLs begin with; none: as the client called the server.',
+    isSecret: false,
+  },
+  recreateSeconds: {
+    env: 'SLUICE_RECREATE_SECONDS',
+    schema: z.int().min(0).max(3_600),
+    read: asNumber,
+    initial: limits.recreateSeconds,
+    unit: 'seconds',
+    right: 'a whole number from 0 to 3600',
+    about: 'How long SQS clients cannot create a queue of the name of one that was deleted.',
     isSecret: false,
   },
   allowedHosts: {
@@ -151,8 +207,22 @@ export type QueueDefinition = {
   readonly settings: QueueSettingsPatch;
 };
 
+/** An access key that exists, with this secret and these scopes, before the server listens. */
+export type KeyDefinition = {
+  readonly keyId: string;
+  readonly secret: string;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly expiresAt: Instant | null;
+};
+
 type Values = { readonly [S in Setting]: z.infer<(typeof settings)[S]['schema']> };
-export type Config = Values & { readonly queueDefinitions: readonly QueueDefinition[] };
+export type Config = Values & {
+  readonly queueDefinitions: readonly QueueDefinition[];
+  readonly keyDefinitions: readonly KeyDefinition[];
+  /** From the variable or the file; undefined: none was given. */
+  readonly masterKeyBytes: Uint8Array | undefined;
+};
 
 /** Where a value came from. */
 export type Source = 'option' | 'environment' | 'file' | 'default';
@@ -178,19 +248,22 @@ export function loadConfig(env: Environment, readFile: (path: string) => string,
   const file = filePath === undefined ? {} : readDocument(filePath, readFile, problems);
   const found = settingKeys.map((key) => [key, find(key, options, env, file, filePath ?? '')] as const);
   const values = Object.fromEntries(found.map(([key, given]) => [key, check(key, given, problems)])) as Values;
-  const queueDefinitions = readDefinitions(file.definitions, filePath ?? '', problems);
-  if (problems.length === 0) problems.push(...openToOthers(values));
+  const { queueDefinitions, keyDefinitions } = readDefinitions(file.definitions, filePath ?? '', readFile, problems);
+  const masterKeyBytes = readMasterKey(values, readFile, problems);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   const sources = Object.fromEntries(found.map(([key, { source }]) => [key, source])) as LoadedConfig['sources'];
-  return { config: { ...values, queueDefinitions }, sources };
+  return { config: { ...values, queueDefinitions, keyDefinitions, masterKeyBytes }, sources };
 }
 
 /** The environment of this process. */
 export const processEnvironment = (): Environment => process.env;
 
+/** What is printed instead of a secret. */
+export const hidden = '***';
+
 /** The value of a setting as it may be printed. */
 export const shown = (row: Pick<SettingRow, 'isSecret'>, value: unknown): unknown =>
-  row.isSecret && value !== '' ? '***' : value;
+  row.isSecret && value !== '' ? hidden : value;
 
 /** Whether only programs on this machine can reach a server that listens there. */
 export const isLoopback = (host: string): boolean =>
@@ -218,13 +291,34 @@ function check(key: Setting, { label, value }: Given, problems: string[]): unkno
   return row.initial;
 }
 
-/** Nobody else may reach a server without access keys, unless its operator says so. */
-function openToOthers({ host, auth }: Values): readonly string[] {
-  if (auth === 'off' || isLoopback(host)) return [];
-  return [
-    `SLUICE_HOST is ${JSON.stringify(host)}, which others can reach, and there are no access keys; ` +
-      'right would be 127.0.0.1, or SLUICE_AUTH=off to let everybody in who reaches the port.',
-  ];
+type ReadFile = (path: string) => string;
+
+function readMasterKey(
+  { masterKey, masterKeyFile }: Values,
+  readFile: ReadFile,
+  problems: string[],
+): Uint8Array | undefined {
+  if (masterKeyFile === '') return masterKey === '' ? undefined : parseMasterKey(masterKey);
+  if (masterKey !== '')
+    problems.push('SLUICE_MASTER_KEY and SLUICE_MASTER_KEY_FILE are both set; right would be one of them.');
+  const bytes = parseMasterKey(readSecretFile(masterKeyFile, 'SLUICE_MASTER_KEY_FILE', readFile, problems));
+  if (bytes === undefined) {
+    problems.push(
+      `SLUICE_MASTER_KEY_FILE is ${JSON.stringify(masterKeyFile)}; right would be ${settings.masterKeyFile.right}.`,
+    );
+  }
+  return bytes;
+}
+
+/** The text of a file without the end of its last line; the problem never holds the text. */
+function readSecretFile(path: string, label: string, readFile: ReadFile, problems: string[]): string {
+  try {
+    return readFile(path).replace(/\r?\n$/, '');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    problems.push(`${label} is ${JSON.stringify(path)}, which cannot be read: ${why}.`);
+    return '';
+  }
 }
 
 /** An empty variable is one that is not set: compose files and unit files pass such. */
@@ -287,10 +381,24 @@ function readText(path: string, readFile: (path: string) => string): string {
 /** The body of `PUT /v1/queues/{queue}`; an empty YAML value is a queue with the initial settings. */
 const QueueSettingsSchema = z.strictObject({
   type: QueueKind.optional(),
-  ...(Object.fromEntries(settingNames.map((name) => [name, queueSettings[name].schema.optional()])) as {
-    [S in keyof typeof queueSettings]: z.ZodOptional<(typeof queueSettings)[S]['schema']>;
+  ...(Object.fromEntries(ownSettingNames.map((name) => [name, queueSettings[name].schema.optional()])) as {
+    [S in OwnSettingName]: z.ZodOptional<(typeof queueSettings)[S]['schema']>;
   }),
 });
+const secretWords = '20 to 128 printable ASCII characters without blanks';
+
+/** A key as the file declares it; the secret stands in the file or in one of its own. */
+const KeyDefinitionSchema = z
+  .strictObject({
+    secret: z.string().regex(secretPattern, `must be ${secretWords}`).optional(),
+    secretFile: z.string().min(1).optional(),
+    name: KeyName.default('declared'),
+    scopes: z.array(Scope).min(1).max(limits.scopesPerKeyMax),
+    expiresAt: z.iso.datetime({ offset: true }).optional(),
+  })
+  .refine(({ secret, secretFile }) => (secret === undefined) !== (secretFile === undefined), {
+    error: 'either `secret` or `secretFile` must be there',
+  });
 const Definitions = z.strictObject({
   queues: z
     .record(
@@ -298,15 +406,57 @@ const Definitions = z.strictObject({
       z.preprocess((value) => value ?? {}, QueueSettingsSchema),
     )
     .nullish(),
+  keys: z.record(KeyId, KeyDefinitionSchema).nullish(),
 });
 
-function readDefinitions(given: unknown, path: string, problems: string[]): readonly QueueDefinition[] {
+type ReadDefinitions = {
+  readonly queueDefinitions: readonly QueueDefinition[];
+  readonly keyDefinitions: readonly KeyDefinition[];
+};
+
+function readDefinitions(given: unknown, path: string, readFile: ReadFile, problems: string[]): ReadDefinitions {
   const parsed = Definitions.nullish().safeParse(given);
   if (!parsed.success) {
     problems.push(...parsed.error.issues.map((issue) => definitionProblem(issue, path)));
-    return [];
+    return { queueDefinitions: [], keyDefinitions: [] };
   }
-  return Object.entries(parsed.data?.queues ?? {}).map(([key, { type, ...rest }]) => {
+  return {
+    queueDefinitions: queueDefinitionsOf(parsed.data?.queues ?? {}, path, problems),
+    keyDefinitions: Object.entries(parsed.data?.keys ?? {}).map(
+      ([keyId, { secret, secretFile, expiresAt, ...rest }]) => ({
+        keyId,
+        ...rest,
+        secret: declaredSecret(keyId, { secret, secretFile }, readFile, problems),
+        expiresAt: expiresAt === undefined ? null : instant(Date.parse(expiresAt)),
+      }),
+    ),
+  };
+}
+
+/** The secret of a declared key, from the file or one of its own; a problem never holds it. */
+function declaredSecret(
+  keyId: string,
+  { secret, secretFile }: { readonly secret?: string | undefined; readonly secretFile?: string | undefined },
+  readFile: ReadFile,
+  problems: string[],
+): string {
+  const label = `definitions.keys.${keyId}.${secret === undefined ? 'secretFile' : 'secret'}`;
+  const text = secret ?? readSecretFile(secretFile ?? '', label, readFile, problems);
+  if (text === '' && problems.length > 0) return text;
+  if (!secretPattern.test(text)) {
+    problems.push(`${label} is ${JSON.stringify(secretFile)}; right would be a file with ${secretWords}.`);
+  } else if (!isPlausible(keyId, text)) {
+    problems.push(`${label} was mistyped, or is the secret of another key.`);
+  }
+  return text;
+}
+
+function queueDefinitionsOf(
+  queues: NonNullable<z.infer<typeof Definitions>['queues']>,
+  path: string,
+  problems: string[],
+): readonly QueueDefinition[] {
+  return Object.entries(queues).map(([key, { type, ...rest }]) => {
     const name = QueueName.parse(key);
     const kind = kindOfName(name);
     if (type !== undefined && type !== kind) {
@@ -319,10 +469,17 @@ function readDefinitions(given: unknown, path: string, problems: string[]): read
   });
 }
 
+/** The members of a part of the definitions. */
+function knownIn(path: readonly PropertyKey[]): readonly string[] {
+  if (path.length === 0) return ['queues', 'keys'];
+  if (path[0] === 'queues') return ['type', ...ownSettingNames];
+  return path.length === 2 ? Object.keys(KeyDefinitionSchema.shape) : Object.keys(Scope.shape);
+}
+
 function definitionProblem(issue: z.core.$ZodIssue, path: string): string {
   const where = ['definitions', ...issue.path].join('.');
   if (issue.code === 'unrecognized_keys') {
-    const known = issue.path.length === 0 ? ['queues'] : ['type', ...settingNames];
+    const known = knownIn(issue.path);
     const words = issue.keys.map((key) => `${where}.${key} in ${path} is not a setting${didYouMean(key, known)}`);
     return words.join('\n');
   }

@@ -16,10 +16,13 @@ import { type Clock, systemClock } from './clock.ts';
 import { type Config, isLoopback } from './config.ts';
 import { instant, secondsAfter } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
+import { openPrincipal } from './domain/principal.ts';
+import { masterKeyBytes, parseMasterKey } from './domain/seal.ts';
 import { type Ids, randomIds } from './ids.ts';
 import { createMetrics, type MetricSources } from './metrics/metrics.ts';
 import type { buildServer } from './server.ts';
 import type { Storage, StorageHealth } from './storage/port.ts';
+import { masterKeyFile } from './storage/sqlite/data-directory.ts';
 import { openSqlite } from './storage/sqlite/engine.ts';
 import { StartupError } from './storage/startup-error.ts';
 
@@ -139,9 +142,10 @@ type Parts = {
 
 async function joinAndListen({ config, log, storage, ids, buildServer: build }: Parts): Promise<Service> {
   const clock = systemClock(storage.highWaterAt);
-  const broker = createBroker({ storage, clock, ids, log });
+  const broker = createBroker({ storage, clock, ids, log, masterKey: masterKeyOf(config, ids) });
   const metrics = createMetrics(metricSources(config, storage, broker, clock));
   storage.onCommit(metrics.observeCommit);
+  await prepareKeys(broker, config);
   let isStopping = false;
   const server = await build({
     broker,
@@ -151,15 +155,16 @@ async function joinAndListen({ config, log, storage, ids, buildServer: build }: 
     metrics,
     version: manifest.version,
     access: accessOf(config),
+    sqs: sqsOf(config),
     isReady: () => readiness(storage.health(), isStopping),
   });
-  await applyDefinitions(broker.queues, { account: config.account }, config.queueDefinitions, log);
+  await applyDefinitions(broker.queues, openPrincipal(config.account), config.queueDefinitions, log);
   const url = await server.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
     throw listenProblem(error, config);
   });
   broker.upkeep.start();
   log.info(
-    { url, dataDir: resolve(config.dataDir), access: accessWords(config), version: manifest.version },
+    { url, dataDir: resolve(config.dataDir), access: accessWords(config, broker), version: manifest.version },
     'serving',
   );
   return {
@@ -180,11 +185,50 @@ async function joinAndListen({ config, log, storage, ids, buildServer: build }: 
 /** The package's own description; it lies one folder up from the source and from the build. */
 const manifest: { readonly version: string } = createRequire(import.meta.url)('../package.json');
 
-const accessOf = ({ account, host, allowedHosts }: Config) =>
-  ({ account, auth: 'open', isLoopback: isLoopback(host), allowedHosts }) as const;
+const sqsOf = ({ region, publicUrl, recreateSeconds }: Config) => ({
+  region,
+  recreateSeconds,
+  publicUrl: publicUrl === '' ? undefined : publicUrl,
+});
 
-const accessWords = ({ host }: Config): string =>
-  isLoopback(host) ? 'open, on loopback only' : 'open to everybody who reaches the port';
+const accessOf = ({ account, auth, host, allowedHosts }: Config) =>
+  ({ account, auth: auth === 'off' ? 'open' : 'keys', isLoopback: isLoopback(host), allowedHosts }) as const;
+
+function accessWords({ auth, host }: Config, { keys }: Broker): string {
+  if (auth === 'keys' && !keys.isEmpty()) return 'with access keys';
+  return isLoopback(host) ? 'open, on loopback only' : 'open to everybody who reaches the port';
+}
+
+/** The master key that was given, or the one that lies beside the data. @throws StartupError */
+function masterKeyOf({ masterKeyBytes: given, dataDir }: Config, ids: Ids): Uint8Array {
+  if (given !== undefined) return given;
+  const bytes = parseMasterKey(masterKeyFile(dataDir, () => ids.secret(masterKeyBytes)));
+  if (bytes === undefined) throw new StartupError(`master.key in ${dataDir} is not 64 hexadecimal digits.`);
+  return bytes;
+}
+
+/**
+ * Reads the keys and brings the declared ones into being. Nobody else may reach a server without keys, unless its
+ * operator says so.
+ * @throws StartupError
+ */
+async function prepareKeys({ keys }: Broker, { auth, account, host, keyDefinitions }: Config): Promise<void> {
+  await keys.load();
+  await keys.declare(account, keyDefinitions);
+  if (auth === 'off') return;
+  const [foreign] = keys.sealedElsewhere();
+  if (foreign !== undefined) {
+    throw new StartupError(
+      `The secret of the access key ${foreign} was sealed under another master key. Start with that one (SLUICE_MASTER_KEY, or master.key in the data directory), or with SLUICE_AUTH=off and delete the key.`,
+    );
+  }
+  if (!isLoopback(host) && keys.isEmpty()) {
+    throw new StartupError(
+      `SLUICE_HOST is ${JSON.stringify(host)}, which others can reach, and there are no access keys; right would be 127.0.0.1, ` +
+        'a key under definitions.keys in the file of SLUICE_CONFIG, or SLUICE_AUTH=off to let everybody in who reaches the port.',
+    );
+  }
+}
 
 /** A writer that answers nothing for so long, with work waiting, is not one to send requests to. */
 const stalledMsMax = 2_000;
@@ -209,10 +253,11 @@ function metricSources(
     now: clock.now,
     figures: () => ({ ...storage.health(), longPollCount: waiters.count() }),
     async queuePage(cursor) {
-      const page = await queues.list(
-        { account },
-        { prefix: '', limit: limits.pageItemsMax, cursor: cursor ?? undefined },
-      );
+      const page = await queues.list(openPrincipal(account), {
+        prefix: '',
+        limit: limits.pageItemsMax,
+        cursor: cursor ?? undefined,
+      });
       return { ...page, items: page.items.map(({ queue, stats }) => ({ name: queue.name, stats })) };
     },
   };

@@ -10,7 +10,9 @@ import type { Logger } from 'pino';
 import type { Broker } from './broker/broker.ts';
 import type { Clock } from './clock.ts';
 import { Fault } from './domain/errors.ts';
-import { type Access, authorize } from './http/authorization.ts';
+import { limits } from './domain/limits.ts';
+import { type Access, createGate, type Gate } from './http/authentication.ts';
+import { authorize } from './http/authorization.ts';
 import { type Arrivals, documentBytesMax, takeBytes, trackArrivals } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { mountDocs } from './http/docs.ts';
@@ -23,6 +25,10 @@ import type { Readiness } from './rest/deps.ts';
 import { answerError, answerProblems } from './rest/errors.ts';
 import { mountRest, restInfo } from './rest/index.ts';
 import { draftOf, jsonType, messageBodyBytesMax, sentJson } from './rest/send.ts';
+import type { SqsSettings } from './sqs/action.ts';
+import { createGuard } from './sqs/guard.ts';
+import { mountSqs, type SqsDeps } from './sqs/index.ts';
+import { createAuthenticate } from './sqs/signature.ts';
 
 export type ServerDeps = {
   readonly broker: Broker;
@@ -33,6 +39,8 @@ export type ServerDeps = {
   readonly version: string;
   readonly access: Access;
   readonly isReady: () => Readiness;
+  /** What of the SQS facade is not as usual. */
+  readonly sqs?: Partial<SqsSettings> | undefined;
   /** Sees every answer before it is sent: how tests compare all of them with the OpenAPI document. */
   readonly checkAnswer?: ((request: FastifyRequest, reply: FastifyReply, payload: unknown) => void) | undefined;
   /** Mounts `POST /reference`: the same work as a send, but nothing is stored. For the bench. */
@@ -57,7 +65,7 @@ export const httpLimits = {
 } as const;
 
 export async function buildServer(deps: ServerDeps): Promise<Server> {
-  const { broker, clock, log, metrics, isReady, version, access } = deps;
+  const { broker, clock, ids, log, metrics, isReady, version, access } = deps;
   const app = createInstance(deps);
   const documents = await documentApi(app, restInfo(version));
   app.decorate('documents', documents);
@@ -65,7 +73,8 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   const arrivals = trackArrivals(clock);
 
   admitRequests(app, clock);
-  authorize(app, access);
+  const gate = createGate(access, broker.keys, clock);
+  authorize(app, gate);
   timeBodies(app, arrivals);
   if (deps.checkAnswer !== undefined) checkAnswers(app, deps.checkAnswer);
   logRequests(app, { log, clock, metrics });
@@ -74,6 +83,8 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   takeBytes(app, arrivals, documentBytesMax);
 
   mountRest(app, { broker, clock, log, metrics, isReady, version, arrivals }, documents);
+  const sqs = { ...usualSqs, ...deps.sqs };
+  mountSqs(app, { broker, clock, ids, log, arrivals, settings: sqs, authenticate: signedBy(deps, gate, sqs.region) });
   mountDocs(app, '/docs', '/openapi.json');
   if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
   await app.ready();
@@ -146,6 +157,28 @@ function checkAnswers(app: FastifyInstance, check: AnswerCheck): void {
     check(request, reply, payload);
     return payload;
   });
+}
+
+/** Where nobody says otherwise. */
+const usualSqs: SqsSettings = { region: 'us-east-1', recreateSeconds: limits.recreateSeconds };
+
+/** Who signed a request to the SQS facade, by its bytes as they came; and that they may do what it asks. */
+function signedBy({ broker, clock }: ServerDeps, gate: Gate, region: string): SqsDeps['authenticate'] {
+  const authenticate = createAuthenticate({ keys: broker.keys, gate, clock });
+  const guard = createGuard({ broker, clock, region });
+  return async (request, rawBody) => {
+    const { raw, ip } = request;
+    const principal = await authenticate({
+      method: raw.method ?? '',
+      rawUrl: raw.url ?? '',
+      rawHeaders: raw.rawHeaders,
+      rawBody,
+      peerAddress: ip,
+    });
+    request.principal = principal;
+    await guard(request, rawBody, principal);
+    return principal;
+  };
 }
 
 /** No answer of the API is a page, may be framed, sniffed, or kept. */

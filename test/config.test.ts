@@ -107,11 +107,24 @@ describe('settings', () => {
     expect(load(pod).config.port).toBe(8080);
   });
 
-  it('are refused on another address than loopback without keys, and accepted with SLUICE_AUTH=off', () => {
-    const [sentence] = refusal(() => load({ SLUICE_HOST: '0.0.0.0' }));
-    expect(sentence).toContain('SLUICE_HOST is "0.0.0.0"');
-    expect(sentence).toContain('SLUICE_AUTH=off');
-    expect(load({ SLUICE_HOST: '0.0.0.0', SLUICE_AUTH: 'off' }).config.host).toBe('0.0.0.0');
+  it('hold the master key, from the variable or from a file', () => {
+    const digits = 'ab'.repeat(32);
+    const bytes = Buffer.from(digits, 'hex');
+    expect(load({}).config.masterKeyBytes).toBeUndefined();
+    expect(load({ SLUICE_MASTER_KEY: digits }).config.masterKeyBytes).toEqual(bytes);
+    expect(load({ SLUICE_MASTER_KEY: bytes.toString('base64') }).config.masterKeyBytes).toEqual(bytes);
+    const fromFile = (text: string) => loadConfig({ SLUICE_MASTER_KEY_FILE: '/run/master' }, () => text);
+    expect(fromFile(`${digits}\n`).config.masterKeyBytes).toEqual(bytes);
+    expect(refusal(() => fromFile('too short'))[0]).toContain('SLUICE_MASTER_KEY_FILE is "/run/master"');
+    expect(refusal(() => load({ SLUICE_MASTER_KEY_FILE: '/nowhere' }))[0]).toContain('cannot be read');
+  });
+
+  it('never show a master key that is wrong, nor take two', () => {
+    const [sentence] = refusal(() => load({ SLUICE_MASTER_KEY: 'hunter2' }));
+    expect(sentence).toContain('SLUICE_MASTER_KEY is "***"');
+    expect(sentence).not.toContain('hunter2');
+    const both = { SLUICE_MASTER_KEY: 'ab'.repeat(32), SLUICE_MASTER_KEY_FILE: '/run/master' };
+    expect(refusal(() => loadConfig(both, () => 'ab'.repeat(32)))[0]).toContain('are both set');
   });
 
   it('tell loopback from other addresses', () => {
@@ -143,7 +156,7 @@ describe('the settings file', () => {
     ['prot: 1', 'prot in s.yaml is not a setting; did you mean port?'],
     ['port: no', 'port in s.yaml is "no"; right would be a whole number'],
     ['account: 123456789012', 'account in s.yaml is 123456789012; right would be 12 digits'],
-    ['definitions: {topics: {}}', 'definitions.topics in s.yaml is not a setting; there are queues'],
+    ['definitions: {topics: {}}', 'definitions.topics in s.yaml is not a setting; there are queues, keys'],
     ['definitions: {queues: {a b: {}}}', 'definitions.queues.a b in s.yaml is wrong'],
     [
       'definitions: {queues: {a: {delaySecond: 1}}}',
@@ -176,6 +189,47 @@ describe('the settings file', () => {
     ]);
   });
 
+  const keyOf = (members: string) => `definitions: {keys: {SLUICEX3MPLK7Q2WV5AB: {${members}}}}`;
+  const scopes = 'scopes: [{actions: [send], queues: [orders-*]}]';
+  const secret = 'a-secret-of-the-tests-0123456789';
+
+  it('declares access keys, whose secrets may stand in files of their own', () => {
+    const { config } = loadYaml(keyOf(`secret: ${secret}, ${scopes}, name: orders, expiresAt: "2027-01-01T00:00:00Z"`));
+    const key = { keyId: 'SLUICEX3MPLK7Q2WV5AB', secret, scopes: [{ actions: ['send'], queues: ['orders-*'] }] };
+    expect(config.keyDefinitions).toEqual([{ ...key, name: 'orders', expiresAt: Date.UTC(2027, 0, 1) }]);
+    const files: Record<string, string> = {
+      's.yaml': keyOf(`secretFile: /run/key, ${scopes}`),
+      '/run/key': `${secret}\n`,
+    };
+    const fromFile = loadConfig({ SLUICE_CONFIG: 's.yaml' }, (path) => files[path] ?? noFile(path));
+    expect(fromFile.config.keyDefinitions).toEqual([{ ...key, name: 'declared', expiresAt: null }]);
+  });
+
+  it.each([
+    [
+      `secret: short, ${scopes}`,
+      'secret in s.yaml is wrong: must be 20 to 128 printable ASCII characters without blanks.',
+    ],
+    [`${scopes}`, 'SLUICEX3MPLK7Q2WV5AB in s.yaml is wrong: either `secret` or `secretFile` must be there.'],
+    [`secret: ${secret}, secretFile: /run/key, ${scopes}`, 'either `secret` or `secretFile`'],
+    [`secretFile: /run/key, ${scopes}`, 'secretFile is "/run/key", which cannot be read'],
+    [`secret: slk_${'x'.repeat(49)}, ${scopes}`, 'secret was mistyped, or is the secret of another key.'],
+    [`secret: ${secret}`, 'scopes in s.yaml is wrong'],
+    [`secret: ${secret}, scopes: []`, 'scopes in s.yaml is wrong'],
+    [`secret: ${secret}, scopes: [{actions: [fly], queues: [a]}]`, 'scopes.0.actions.0 in s.yaml is wrong'],
+    [
+      `secret: ${secret}, scopes: [{actions: [send], queue: [a], queues: [a]}]`,
+      'scopes.0.queue in s.yaml is not a setting; did you mean queues?',
+    ],
+    [`secert: ${secret}, secret: ${secret}, ${scopes}`, 'secert in s.yaml is not a setting; did you mean secret?'],
+    [`secret: ${secret}, ${scopes}, expiresAt: soon`, 'expiresAt in s.yaml is wrong'],
+  ])('refuses the access key {%s}, without showing its secret', (members, part) => {
+    const read = (path: string) => (path === 's.yaml' ? keyOf(members) : noFile(path));
+    const sentences = refusal(() => loadConfig({ SLUICE_CONFIG: 's.yaml' }, read));
+    expect(sentences.join('\n')).toContain(part);
+    expect(sentences.join('\n')).not.toContain(secret);
+  });
+
   it('is accepted as the example in deploy/ has it', () => {
     const example = readFileSync(new URL('../deploy/sluice.yaml', import.meta.url), 'utf8');
     expect(loadYaml(example).config.queueDefinitions.length).toBeGreaterThan(0);
@@ -187,7 +241,8 @@ describe('the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
     const rows = settingKeys.map((key) => {
       const { env, initial, unit, about } = settings[key];
-      const value = Array.isArray(initial) ? 'none' : `\`${initial}\`${unit === '' ? '' : ` ${unit}`}`;
+      const value =
+        Array.isArray(initial) || initial === '' ? 'none' : `\`${initial}\`${unit === '' ? '' : ` ${unit}`}`;
       return `| \`${env}\` | \`${key}\` | ${value} | ${about} |`;
     });
     expect(readme.split('\n').filter((line) => line.startsWith('| `SLUICE_'))).toEqual([

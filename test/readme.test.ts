@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { actions } from '../src/domain/action.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const read = (name: string) => readFileSync(path(name), 'utf8');
@@ -58,6 +59,12 @@ describe('the README', () => {
       expect(tests.length, promise).toBeGreaterThan(0);
       for (const test of tests) expect(existsSync(path(test)), test).toBe(true);
     }
+  });
+
+  it('says of every action that keys can be given what it lets one do', () => {
+    const section = readme.split(/^## /m).find((part) => part.startsWith('Access')) ?? '';
+    const rows = section.split('\n').filter((line) => line.startsWith('| `'));
+    expect(rows).toEqual(Object.entries(actions).map(([action, { about }]) => `| \`${action}\` | ${about} |`));
   });
 
   it('links to files that exist', () => {

@@ -4,10 +4,11 @@ import { Fault, type FaultData, isFault, orThrow } from '../domain/errors.ts';
 import { secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
-import type { Principal } from '../domain/principal.ts';
+import { anonymousId, authorize, type Principal } from '../domain/principal.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import type { ReceiptSeal } from '../domain/receipt-handle.ts';
 import type { Page, PageAsk, Sent, Settled, Settlement, Storage } from '../storage/port.ts';
+import type { Keys } from './keys.ts';
 import type { Waiters } from './waiters.ts';
 
 /** A message in the hands of a receiver. */
@@ -30,6 +31,9 @@ export type SendOptions = {
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
 };
 
+/** Lenient: receipts hold as long as SQS lets them. */
+export type SettleOptions = { readonly isLenient?: boolean };
+
 export type ReceiveOptions = {
   /** 1 to 100. */
   readonly max: number;
@@ -51,7 +55,7 @@ export type Messages = {
     options?: SendOptions,
   ) => Promise<readonly (Sent | FaultData)[]>;
   /** Up to `max` messages, waiting for the first; empty when the wait ends without one.
-   *  @throws queueNotFound, tooManyInFlight, tooManyWaiters, attemptIdReused */
+   *  @throws queueNotFound, tooManyInFlight, tooManyWaiters, attemptIdReused; credentialsInvalid when the key ends */
   readonly receive: (
     principal: Principal,
     queue: QueueName,
@@ -62,6 +66,7 @@ export type Messages = {
     principal: Principal,
     queue: QueueName,
     asks: readonly SettlementAsk[],
+    options?: SettleOptions,
   ) => Promise<readonly (Settled | FaultData)[]>;
   /** @throws queueNotFound */
   readonly peek: (
@@ -79,10 +84,11 @@ type Deps = {
   readonly storage: Storage;
   readonly clock: Clock;
   readonly waiters: Waiters;
+  readonly keys: Pick<Keys, 'watch' | 'requireInForce'>;
   readonly seal: ReceiptSeal;
 };
 
-export function createMessages({ storage, clock, waiters, seal }: Deps): Messages {
+export function createMessages({ storage, clock, waiters, keys, seal }: Deps): Messages {
   const ref = (principal: Principal, name: QueueName) => ({ account: principal.account, name });
 
   const receiveOnce = (principal: Principal, queue: QueueName, options: ReceiveOptions) =>
@@ -101,7 +107,8 @@ export function createMessages({ storage, clock, waiters, seal }: Deps): Message
     send(principal, queue, drafts, options = {}) {
       const now = clock.now();
       const { isAtomic = false, idempotency } = options;
-      return storage.send({ queue: ref(principal, queue), drafts, isAtomic, idempotency, now });
+      const senderId = principal.id ?? anonymousId;
+      return storage.send({ queue: ref(principal, queue), drafts, isAtomic, idempotency, senderId, now });
     },
 
     async receive(principal, queue, options) {
@@ -115,18 +122,21 @@ export function createMessages({ storage, clock, waiters, seal }: Deps): Message
       return wait(principal, queue, options, first.queueId, waitSeconds);
     },
 
-    async settle(principal, queue, asks) {
+    async settle(principal, queue, asks, { isLenient } = {}) {
       const opened = asks.map(({ receiptHandle }) => seal.open(receiptHandle));
       const settlements = asks.flatMap((ask, i): Settlement[] => {
         const receipt = opened[i];
         return receipt === undefined || isFault(receipt) ? [] : [settlementOf(ask, receipt)];
       });
-      const settled = await storage.settle({ queue: ref(principal, queue), settlements, now: clock.now() });
+      const settled = await storage.settle({ queue: ref(principal, queue), settlements, isLenient, now: clock.now() });
       let next = 0;
       return opened.map((receipt) => (isFault(receipt) ? receipt : orMissing(settled[next++])));
     },
 
-    peek: (principal, queue, ask) => storage.peek({ queue: ref(principal, queue), now: clock.now(), ...ask }),
+    async peek(principal, queue, ask) {
+      authorize(principal, 'peek', queue);
+      return storage.peek({ queue: ref(principal, queue), now: clock.now(), ...ask });
+    },
 
     async get(principal, queue, messageId) {
       const message = await storage.findMessage({ queue: ref(principal, queue), messageId, now: clock.now() });
@@ -150,17 +160,29 @@ export function createMessages({ storage, clock, waiters, seal }: Deps): Message
     waitSeconds: number,
   ): Promise<readonly HeldMessage[]> {
     const deadline = secondsAfter(clock.now(), waitSeconds);
-    const waiter = waiters.join(queueId, options.signal);
+    // Over when the client goes, and when its access key ends or changes: nobody waits on the rights of before.
+    const over = new AbortController();
+    const end = () => over.abort();
+    options.signal?.addEventListener('abort', end, { once: true });
+    if (options.signal?.aborted === true) end();
+    const waiter = waiters.join(queueId, over.signal);
+    const unwatch = keys.watch(principal, end);
     try {
       while (true) {
-        if (options.signal?.aborted === true) return [];
+        keys.requireInForce(principal);
+        if (over.signal.aborted) return [];
         const answer = await receiveOnce(principal, queue, options);
         if (answer.nextVisibleAt !== null) waiters.ring({ queueId, at: answer.nextVisibleAt, count: 1 });
         if (answer.messages.length > 0) return answer.messages.map(held);
-        if ((await waiter.rung(deadline)) === 'over') return [];
+        if ((await waiter.rung(deadline)) === 'over') {
+          keys.requireInForce(principal);
+          return [];
+        }
       }
     } finally {
       waiter.leave();
+      unwatch();
+      options.signal?.removeEventListener('abort', end);
     }
   }
 }

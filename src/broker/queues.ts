@@ -1,35 +1,58 @@
 /** Queues: create, look, change, empty, remove. */
 import type { Clock } from '../clock.ts';
 import { Fault } from '../domain/errors.ts';
-import type { Principal } from '../domain/principal.ts';
+import { authorize, may, type Principal } from '../domain/principal.ts';
 import type { GroupView, Queue, QueueStats } from '../domain/queue.ts';
 import type { QueueKind, QueueName, QueueSettingsPatch } from '../domain/queue-attributes.ts';
-import type { Page, PageAsk, Storage } from '../storage/port.ts';
+import type { Page, PageAsk, PutQueueAsk, Storage } from '../storage/port.ts';
 import type { Upkeep } from './upkeep.ts';
+import { visibleQueues } from './visible-queues.ts';
 
 export type QueueWithStats = { readonly queue: Queue; readonly stats: QueueStats };
+
+/** What SQS allows and forbids beyond our own rules. @see PutQueueAsk */
+type SqsRules = Pick<PutQueueAsk, 'allowsCircles' | 'quietSeconds'>;
+
+/** So often a change is tried again when others change the same queue at the same time. */
+const revisionsMax = 10;
 
 export type Queues = {
   /** Creates the queue, or confirms that it has the named settings. @throws queueExists and the faults of settings */
   readonly put: (
     principal: Principal,
     name: QueueName,
-    ask: { kind: QueueKind; settings: QueueSettingsPatch },
+    ask: { kind: QueueKind; settings: QueueSettingsPatch } & SqsRules,
   ) => Promise<QueueWithStats & { readonly isNew: boolean }>;
   /** @throws queueNotFound */
   readonly get: (principal: Principal, name: QueueName) => Promise<QueueWithStats>;
-  /** By name. */
+  /** Those that the principal may read, by name. */
   readonly list: (principal: Principal, ask: { prefix: string } & PageAsk) => Promise<Page<QueueWithStats>>;
+  /** Without its stats. @throws queueNotFound */
+  readonly find: (principal: Principal, name: QueueName) => Promise<Queue>;
+  /** Names of those that any scope of the principal names, in order. */
+  readonly names: (principal: Principal, ask: { prefix: string } & PageAsk) => Promise<Page<QueueName>>;
+  /** Changes what `change` makes of the present settings, also when others change them meanwhile.
+   *  @throws queueNotFound, the faults of settings, and what `change` throws */
+  readonly revise: (
+    principal: Principal,
+    name: QueueName,
+    change: (queue: Queue) => QueueSettingsPatch,
+    rules?: Pick<SqsRules, 'allowsCircles'>,
+  ) => Promise<void>;
   /** Changes the named settings. @throws queueNotFound, queueChanged and the faults of settings */
   readonly update: (
     principal: Principal,
     name: QueueName,
-    ask: { settings: QueueSettingsPatch; ifVersion?: number | undefined },
+    ask: { settings: QueueSettingsPatch; ifVersion?: number | undefined } & Pick<SqsRules, 'allowsCircles'>,
   ) => Promise<QueueWithStats>;
   /** Removes the queue and its messages. @throws queueNotFound */
   readonly delete: (principal: Principal, name: QueueName) => Promise<void>;
   /** Removes all messages. @throws queueNotFound */
-  readonly purge: (principal: Principal, name: QueueName) => Promise<{ purgedCount: number }>;
+  readonly purge: (
+    principal: Principal,
+    name: QueueName,
+    options?: { readonly intervalSeconds?: number },
+  ) => Promise<{ purgedCount: number }>;
   /** FIFO: message groups with what blocks them. @throws queueNotFound, settingNotForKind on a standard queue */
   readonly groups: (principal: Principal, name: QueueName, ask: PageAsk) => Promise<Page<GroupView>>;
   /** Names of the queues whose dead-letter queue this is. @throws queueNotFound */
@@ -56,34 +79,51 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
   const find = (principal: Principal, name: QueueName) => storage.getQueue(ref(principal, name));
 
   return {
-    async put(principal, name, { kind, settings }) {
-      const { queue, isNew } = await storage.putQueue({
-        queue: ref(principal, name),
-        kind,
-        settings,
-        now: clock.now(),
-      });
+    async put(principal, name, ask) {
+      requireSettingAccess(principal, name, ask.settings);
+      const { queue, isNew } = await storage.putQueue({ queue: ref(principal, name), ...ask, now: clock.now() });
       return { ...(await withOwnStats(queue)), isNew };
     },
     async get(principal, name) {
       return withOwnStats(await find(principal, name));
     },
     async list(principal, ask) {
-      const page = await storage.listQueues({ account: principal.account, ...ask });
+      const page = await visibleQueues(storage, principal, 'readQueue', ask);
       return { items: await withStats(page.items), nextCursor: page.nextCursor };
     },
-    async update(principal, name, { settings, ifVersion }) {
+    async update(principal, name, ask) {
+      requireSettingAccess(principal, name, ask.settings);
       const now = clock.now();
-      return withOwnStats(await storage.updateQueue({ queue: ref(principal, name), settings, ifVersion, now }));
+      return withOwnStats(await storage.updateQueue({ queue: ref(principal, name), ...ask, now }));
+    },
+    find,
+    async names(principal, ask) {
+      const page = await visibleQueues(storage, principal, 'look', ask);
+      return { items: page.items.map((queue) => queue.name), nextCursor: page.nextCursor };
+    },
+    async revise(principal, name, change, rules = {}) {
+      for (let revision = 1; ; revision += 1) {
+        const queue = await find(principal, name);
+        try {
+          const settings = change(queue);
+          requireSettingAccess(principal, name, settings);
+          const ask = { queue: ref(principal, name), settings, ifVersion: queue.version, ...rules };
+          await storage.updateQueue({ ...ask, now: clock.now() });
+          return;
+        } catch (error) {
+          const isOutrun = error instanceof Fault && error.data.fault === 'queueChanged';
+          if (!isOutrun || revision === revisionsMax) throw error;
+        }
+      }
     },
     async delete(principal, name) {
       const now = clock.now();
       await storage.deleteQueue({ queue: ref(principal, name), now });
       upkeep.expect(now);
     },
-    async purge(principal, name) {
+    async purge(principal, name, { intervalSeconds } = {}) {
       const now = clock.now();
-      const purged = await storage.purgeQueue({ queue: ref(principal, name), now });
+      const purged = await storage.purgeQueue({ queue: ref(principal, name), intervalSeconds, now });
       upkeep.expect(now);
       return purged;
     },
@@ -94,7 +134,21 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
     },
     async deadLetterSources(principal, name, ask) {
       const page = await storage.listDeadLetterSources({ queue: ref(principal, name), ...ask });
-      return { items: page.items.map((queue) => queue.name), nextCursor: page.nextCursor };
+      const names = page.items.map((queue): string => queue.name);
+      return { items: names.filter((source) => may(principal, 'look', source)), nextCursor: page.nextCursor };
     },
   };
+}
+
+/**
+ * Settings that give access. Messages of the queue will go to its dead-letter queue: who says so must be allowed to take
+ * them from here and to put them there, else a key that may change settings could read a queue through another one. A
+ * policy gives others access, or oneself.
+ * @throws accessDenied
+ */
+function requireSettingAccess(principal: Principal, name: QueueName, { deadLetter, policy }: QueueSettingsPatch): void {
+  if (policy !== undefined) authorize(principal, 'setPolicy', name);
+  if (deadLetter === null || deadLetter === undefined) return;
+  authorize(principal, 'receive', name);
+  authorize(principal, 'send', deadLetter.queue);
 }

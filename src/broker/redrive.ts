@@ -1,7 +1,9 @@
 /** Redrive tasks: plan, start, watch, cancel. Upkeep does the moving. */
 import type { Clock } from '../clock.ts';
+import type { Action } from '../domain/action.ts';
 import { Fault } from '../domain/errors.ts';
-import type { Principal } from '../domain/principal.ts';
+import { limits } from '../domain/limits.ts';
+import { authorize, may, type Principal } from '../domain/principal.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import type { RedrivePlan, RedriveTask } from '../domain/redrive.ts';
 import type { Ids } from '../ids.ts';
@@ -23,13 +25,17 @@ export type Redrive = {
     source: QueueName,
     ask: RedriveAsk & {
       readonly ratePerSecond: number | null;
+      /** Moved messages get a new id and a new time of sending. */
+      readonly renewsMessages?: boolean | undefined;
       readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
     },
   ) => Promise<RedriveTask>;
   /** @throws taskNotFound */
   readonly get: (principal: Principal, taskId: string) => Promise<RedriveTask>;
-  /** Newest first. */
+  /** Of the queues whose tasks the principal may read, newest first; a page may hold fewer than asked for. */
   readonly list: (principal: Principal, ask: PageAsk) => Promise<Page<RedriveTask>>;
+  /** Those of one source, newest first. @throws queueNotFound */
+  readonly ofSource: (principal: Principal, source: QueueName, ask: PageAsk) => Promise<Page<RedriveTask>>;
   /** What was moved stays moved. @throws taskNotFound, taskNotActive */
   readonly cancel: (principal: Principal, taskId: string) => Promise<RedriveTask>;
 };
@@ -38,19 +44,57 @@ type Deps = { readonly storage: Storage; readonly clock: Clock; readonly ids: Id
 
 export function createRedrive({ storage, clock, ids, upkeep }: Deps): Redrive {
   return {
-    plan: ({ account }, name, ask) => storage.planRedrive({ source: { account, name }, ...ask, now: clock.now() }),
-    async start({ account }, name, ask) {
+    async plan(principal, name, ask) {
+      // Its samples are messages.
+      authorize(principal, 'peek', name);
+      await requireTargets(principal, name, ask.destination);
+      const { account } = principal;
+      return storage.planRedrive({ source: { account, name }, ...ask, now: clock.now() });
+    },
+    async start(principal, name, ask) {
+      await requireTargets(principal, name, ask.destination);
+      const { account } = principal;
       const now = clock.now();
       const { task } = await storage.startRedrive({ taskId: ids.uuid(now), source: { account, name }, ...ask, now });
       upkeep.expect(now);
       return task;
     },
-    async get({ account }, taskId) {
-      const task = await storage.findTask({ account, taskId });
-      if (task === null) throw Fault.of('taskNotFound', { task: taskId });
-      return task;
+    get: (principal, taskId) => find(principal, 'readTask', taskId),
+    async list(principal, ask) {
+      const page = await storage.listTasks({ account: principal.account, ...ask });
+      return { ...page, items: page.items.filter(({ source }) => may(principal, 'readTask', source)) };
     },
-    list: ({ account }, ask) => storage.listTasks({ account, ...ask }),
-    cancel: ({ account }, taskId) => storage.cancelTask({ account, taskId, now: clock.now() }),
+    async ofSource({ account }, name, ask) {
+      const queue = await storage.findQueue({ account, name });
+      if (queue === null) throw Fault.of('queueNotFound', { queue: name });
+      return storage.listTasks({ account, sourceQueueId: queue.id, ...ask });
+    },
+    async cancel(principal, taskId) {
+      await find(principal, 'cancelTask', taskId);
+      return storage.cancelTask({ account: principal.account, taskId, now: clock.now() });
+    },
   };
+
+  /** A task of a queue outside one's scopes is as unknown as one that never was. @throws taskNotFound */
+  async function find(principal: Principal, action: Action, taskId: string): Promise<RedriveTask> {
+    const task = await storage.findTask({ account: principal.account, taskId });
+    if (task === null || !may(principal, action, task.source)) throw Fault.of('taskNotFound', { task: taskId });
+    return task;
+  }
+
+  /**
+   * Whoever moves messages must be allowed to send to where they go: to the queue named, or back to each of the queues
+   * whose dead-letter queue this is. @throws accessDenied, queueNotFound
+   */
+  async function requireTargets(principal: Principal, name: QueueName, destination: QueueName | null): Promise<void> {
+    if (destination !== null) return authorize(principal, 'send', destination);
+    if (may(principal, 'send', '*')) return;
+    let cursor: string | undefined;
+    do {
+      const queue = { account: principal.account, name };
+      const page = await storage.listDeadLetterSources({ queue, limit: limits.pageItemsMax, cursor });
+      for (const source of page.items) authorize(principal, 'send', source.name);
+      cursor = page.nextCursor ?? undefined;
+    } while (cursor !== undefined);
+  }
 }

@@ -16,15 +16,28 @@ export type FaultFacts = {
   methodNotAllowed: { readonly method: string; readonly path: string; readonly allowed: string };
   requestTimeout: Record<never, never>;
   forbiddenHost: { readonly host: string };
+  // Access
+  credentialsMissing: Record<never, never>;
+  credentialsInvalid: Record<never, never>;
+  /** Too many failed attempts from one address. */
+  credentialsThrottled: { readonly seconds: number };
+  accessDenied: { readonly action: string; readonly queue?: string };
+  keyNotFound: { readonly key: string };
+  keyExists: { readonly key: string };
+  keyDeclared: { readonly key: string };
+  keyNeeded: { readonly problem: string };
+  tooManyKeys: { readonly countMax: number };
   // Queues
   queueNotFound: { readonly queue: string; readonly similar?: string };
   queueExists: { readonly queue: string; readonly differing: readonly string[] };
+  queueDeletedRecently: { readonly queue: string; readonly seconds: number };
+  purgeInProgress: { readonly queue: string; readonly seconds: number };
   queueChanged: { readonly queue: string; readonly version: number };
   queueFull: { readonly queue: string; readonly limit: 'maxMessages' | 'maxBytes'; readonly value: number };
   tooManyQueues: { readonly countMax: number };
   settingNotForKind: { readonly setting: string; readonly kind: string };
   settingInvalid: { readonly setting: string; readonly problem: string };
-  deadLetterQueueInvalid: { readonly queue: string; readonly problem: string };
+  deadLetterQueueInvalid: { readonly queue: string; readonly problem: string; readonly reason: DeadLetterProblem };
   deadLetterQueueMissing: { readonly queue: string };
   // Messages
   emptyBody: Record<never, never>;
@@ -58,6 +71,9 @@ export type FaultFacts = {
   storageFailed: Record<never, never>;
   shuttingDown: Record<never, never>;
 };
+
+/** Why a queue cannot be the dead-letter queue of another. */
+export type DeadLetterProblem = 'missing' | 'otherKind' | 'forbidden' | 'circle';
 
 export type FaultCode = keyof FaultFacts;
 

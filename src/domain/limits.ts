@@ -21,6 +21,17 @@ export const limits = {
   /** NDJSON lines stored per transaction while a stream is read; bounds memory and the time others wait. */
   batchSliceEntriesMax: 250,
   batchSliceBytesMax: 2 * 1_048_576,
+  /** SQS facade: bytes of a request. A legal message grows sixfold when every character is written as \uXXXX. */
+  sqsBodyBytesMax: 10 * 1_048_576,
+  /** SQS: entries of a batch, messages of a receive. */
+  sqsBatchEntriesMax: 10,
+  sqsReceiveMessagesMax: 10,
+  /** SQS: bytes of all entries of a batch together. */
+  sqsBatchBytesMax: 1_048_576,
+  /** SQS: names and values of one Query request; ten entries with ten attributes each are 330. */
+  formParametersMax: 4_096,
+  /** Largest N of `Entry.N.Id`: nothing legal comes near. */
+  formIndexMax: 1_000,
   /** Bytes of a request body that describes something (a queue, a task, a list of receipts). */
   documentBytesMax: 1_048_576,
   jsonDepthMax: 32,
@@ -47,6 +58,23 @@ export const limits = {
   queueNameCharsMax: 80,
   groupIdCharsMax: 128,
   deduplicationIdCharsMax: 128,
+  /** SQS: between two purges of a queue, and between its deletion and a new one of the name. */
+  purgeIntervalSeconds: 60,
+  recreateSeconds: 60,
+  /** SQS: access policies. */
+  policyBytesMax: 8_192,
+  policyStatementsMax: 20,
+  permissionActionsMax: 7,
+  permissionLabelCharsMax: 80,
+  kmsReuseSecondsMin: 60,
+  kmsReuseSecondsMax: 86_400,
+  /** Fair queues: a group is noisy with more than this share of the messages in flight, and at least so many of them. */
+  noisySharePercent: 10,
+  noisyInFlightMin: 30,
+  /** Fair queues: groups that one receive may ask for messages while others are noisy; the next receive goes on. */
+  quietGroupsExaminedMax: 64,
+  /** Fair queues: queues whose shares are kept in mind. */
+  sharesKeptMax: 1_000,
   attemptIdCharsMax: 128,
   deduplicationSeconds: 300,
   attemptSeconds: 300,
@@ -59,6 +87,18 @@ export const limits = {
   reasonCharsMax: 1_024,
   contentTypeCharsMax: 256,
   queuesPerAccountMax: 100_000,
+  /** Access keys: all of them are kept in memory. */
+  keysPerAccountMax: 1_000,
+  keyNameCharsMax: 80,
+  scopesPerKeyMax: 20,
+  queuePatternsPerScopeMax: 50,
+  /** Failed attempts of one address to log in, and the time in which they are counted. */
+  failedLoginsMax: 20,
+  failedLoginWindowSeconds: 60,
+  /** Addresses whose failed attempts are kept in mind. */
+  failedLoginAddressesMax: 10_000,
+  /** How long the old secret of a rotated key may stay good. */
+  keyOverlapSecondsMax: 2_592_000,
   /** Page sizes of lists. */
   pageItemsMax: 1_000,
   pageItemsDefault: 100,
@@ -71,6 +111,8 @@ export const limits = {
   /** How long upkeep sleeps at most, so that a lost wake-up heals by itself. */
   upkeepSleepMsMax: 60_000,
   redriveRatePerSecondMax: 10_000,
+  sqsRedriveRatePerSecondMax: 500,
+  sqsTasksListedMax: 10,
   redriveRowsPerSliceMax: 100,
   redriveRowsExaminedPerSliceMax: 1_000,
   redriveHoursMax: 36,

@@ -22,11 +22,11 @@ import type { QueueSettings } from './queue-attributes.ts';
 /** `String`, `Number` or `Binary`, with an optional label of one's own: `Number.int`. */
 const attributeTypePattern = /^(?:String|Number|Binary)(?:\..+)?$/su;
 const reservedNamePattern = /^(?:aws\.|amazon\.)/i;
-const attributeNamePattern = /^(?!\.)(?!.*\.\.)[\p{L}\p{N}_.-]+(?<!\.)$/u;
-const numberPattern = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+export const attributeNamePattern = /^(?!\.)(?!.*\.\.)[\p{L}\p{N}_.-]+(?<!\.)$/u;
+export const numberPattern = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 /** The characters XML 1.0 can carry, which SQS allows in text. @see https://www.w3.org/TR/xml/#charsets */
 const textPattern = /^[\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]*$/u;
-const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+export const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** Whether text holds only characters that SQS and XML can carry: no lone surrogates, no control characters. */
 export const isPlainText = (text: string): boolean => text.isWellFormed() && textPattern.test(text);
@@ -73,6 +73,8 @@ export type Draft = {
   readonly delaySeconds?: number | undefined;
   readonly groupId?: string | undefined;
   readonly deduplicationId?: string | undefined;
+  /** The sender's trace, for X-Ray: `AWSTraceHeader`. */
+  readonly traceHeader?: string | undefined;
 };
 
 /** Something that went wrong with a message: when, and the sentence that the worker or the service gave. */
@@ -94,6 +96,10 @@ export type Message = {
   readonly body: Uint8Array;
   readonly contentType: string;
   readonly attributes: Attributes;
+  /** Empty where there is none. */
+  readonly traceHeader: string;
+  /** Who sent it: the id of a principal. Empty in data that are older than that. */
+  readonly senderId: string;
   /** Empty where there is none. */
   readonly groupId: string;
   /** Empty on standard queues. */
@@ -210,9 +216,15 @@ export const messageChecksum = (parts: {
   contentType: string;
   attributes: string;
   groupId: string;
+  traceHeader: string;
+  senderId: string;
   body: Uint8Array;
-}): number =>
-  crc32(parts.body, crc32(`${parts.contentType}\0${parts.attributes}\0${parts.groupId}`, crc32(parts.messageId)));
+}): number => {
+  const { contentType, attributes, groupId, traceHeader, senderId } = parts;
+  // Messages that have neither keep the checksum that they had before there were such things.
+  const sender = traceHeader === '' && senderId === '' ? '' : `\0${traceHeader}\0${senderId}`;
+  return crc32(parts.body, crc32(`${contentType}\0${attributes}\0${groupId}${sender}`, crc32(parts.messageId)));
+};
 
 /** The history after one more failure. */
 export const withFailure = (history: MessageHistory, failure: Failure): MessageHistory => ({

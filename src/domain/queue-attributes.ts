@@ -75,6 +75,10 @@ type SettingRule = {
   readonly schema: z.ZodType;
   readonly initial: unknown;
   readonly kinds: readonly QueueKind[];
+  /** Kept for SQS clients, without effect of its own: no part of our own API and of definitions. */
+  readonly isForSqsOnly?: boolean;
+  /** What two values are compared by, where that is not the value itself. */
+  readonly meaning?: (value: unknown) => unknown;
 };
 
 const both = ['standard', 'fifo'] as const;
@@ -183,10 +187,44 @@ export const queueSettings = {
     kinds: both,
   },
   tags: { schema: Tags.describe('Labels of your own, at most 50.'), initial: {}, kinds: both },
+  policy: {
+    schema: z.string().max(limits.policyBytesMax).nullable().describe('The access policy, JSON as it was given.'),
+    initial: null,
+    kinds: both,
+    isForSqsOnly: true,
+    meaning: (value: unknown): unknown => (typeof value === 'string' ? JSON.parse(value) : value),
+  },
+  kmsMasterKeyId: {
+    schema: z.string().nullable().describe('The KMS key that was named; nothing is encrypted with it.'),
+    initial: null,
+    kinds: both,
+    isForSqsOnly: true,
+  },
+  kmsDataKeyReusePeriodSeconds: {
+    schema: seconds(limits.kmsReuseSecondsMin, limits.kmsReuseSecondsMax).describe('Kept beside the KMS key.'),
+    initial: 300,
+    kinds: both,
+    isForSqsOnly: true,
+  },
+  sqsManagedSse: {
+    schema: z.boolean().describe('Whether a client thinks that SQS encrypts.'),
+    initial: true,
+    kinds: both,
+    isForSqsOnly: true,
+  },
 } as const satisfies Record<string, SettingRule>;
 
 export type SettingName = keyof typeof queueSettings;
 export const settingNames = Object.keys(queueSettings) as readonly SettingName[];
+
+type SqsOnly = {
+  [S in SettingName]: (typeof queueSettings)[S] extends { isForSqsOnly: true } ? S : never;
+}[SettingName];
+/** The settings of our own API and of definitions. */
+export type OwnSettingName = Exclude<SettingName, SqsOnly>;
+export const ownSettingNames = settingNames.filter(
+  (name): name is OwnSettingName => !('isForSqsOnly' in queueSettings[name]),
+);
 
 /** All settings of a queue, each with a value; those of FIFO queues keep their initial values on standard ones. */
 export type QueueSettings = { readonly [S in SettingName]: z.infer<(typeof queueSettings)[S]['schema']> };
@@ -207,7 +245,11 @@ export const namedSettings = (patch: QueueSettingsPatch): readonly SettingName[]
 
 /** The named settings whose values differ; policies and tags are compared as values. */
 export function differingSettings(present: QueueSettings, asked: QueueSettingsPatch): readonly SettingName[] {
-  return namedSettings(asked).filter((name) => canonical(present[name]) !== canonical(asked[name]));
+  return namedSettings(asked).filter((name) => {
+    const rule: SettingRule = queueSettings[name];
+    const meaning = rule.meaning ?? ((value: unknown) => value);
+    return canonical(meaning(present[name])) !== canonical(meaning(asked[name]));
+  });
 }
 
 const canonical = (value: unknown): string =>

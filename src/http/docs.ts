@@ -34,7 +34,7 @@ export function mountDocs(app: FastifyInstance, path: string, documentUrl: strin
       .header('cache-control', 'public, max-age=3600')
       .send(page.rawPayload);
   };
-  for (const url of [path, `${path}/`, `${path}/js/scalar.js`]) app.get(url, { config: { action: 'public' } }, answer);
+  for (const url of [path, `${path}/`, `${path}/js/scalar.js`]) app.get(url, { config: { action: 'look' } }, answer);
 }
 
 async function loadPages(path: string, documentUrl: string): Promise<FastifyInstance> {

@@ -73,10 +73,11 @@ function writeDocument(operations: readonly Operation[], info: ApiInfo, version:
     openapi: version,
     info: infoObject(info, is30),
     servers: [{ url: '/' }],
-    security: [],
+    // None of them is needed on an open server.
+    security: [{ bearer: [] }, { basic: [] }, {}],
     tags: info.tags,
     paths,
-    components: { responses: sharedResponses(info), schemas },
+    components: { responses: sharedResponses(info), schemas, securitySchemes },
   };
   polish(document, is30);
   return document;
@@ -92,6 +93,14 @@ function byPlace({ tags }: ApiInfo): (a: Operation, b: Operation) => number {
   return (a, b) => tagOf(a) - tagOf(b) || byUrl(a, b) || byMethod(a, b);
 }
 
+const securitySchemes: Json = {
+  bearer: { type: 'http', scheme: 'bearer', description: 'Id and secret of an access key, joined by a dot.' },
+  basic: { type: 'http', scheme: 'basic', description: 'The id of an access key as user, its secret as password.' },
+};
+
+/** What can go wrong before an operation begins, unless it is open to everybody. */
+const accessFaults: readonly FaultCode[] = ['credentialsMissing', 'credentialsInvalid', 'accessDenied'];
+
 const infoObject = ({ version, description }: ApiInfo, is30: boolean): Json => ({
   title: 'Sluice',
   description,
@@ -102,12 +111,15 @@ const infoObject = ({ version, description }: ApiInfo, is30: boolean): Json => (
     : { name: 'Apache 2.0', identifier: 'Apache-2.0' },
 });
 
-function operationObject({ operationId, url, doc }: Operation, info: ApiInfo): Json {
+function operationObject({ operationId, url, action, doc }: Operation, info: ApiInfo): Json {
+  const isPublic = action === 'public';
+  const faults = isPublic ? doc.faults : [...new Set([...accessFaults, ...doc.faults])];
   return {
     operationId,
     tags: [doc.tag],
     summary: doc.summary,
     description: doc.description,
+    ...(isPublic ? { security: [] } : {}),
     parameters: [
       ...pathParameters(url, info),
       ...queryParameters(doc.query ?? {}),
@@ -124,7 +136,7 @@ function operationObject({ operationId, url, doc }: Operation, info: ApiInfo): J
         }),
     responses: {
       ...Object.fromEntries(Object.entries(doc.answers).map(([status, answer]) => [status, answerObject(answer)])),
-      ...problemAnswers(doc.faults, doc.answers, info.problems),
+      ...problemAnswers(faults, doc.answers, info.problems),
       '4XX': { $ref: '#/components/responses/Refused' },
       '5XX': { $ref: '#/components/responses/Failed' },
     },

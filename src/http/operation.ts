@@ -4,8 +4,8 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Action } from '../domain/action.ts';
 import type { FaultCode } from '../domain/errors.ts';
-import type { Action } from './authorization.ts';
 import type { ParameterTable } from './parameters.ts';
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -44,7 +44,7 @@ export type AnswerDoc = {
   readonly links?: JsonSchema;
 };
 
-export type Tag = 'Queues' | 'Messages' | 'Receipts' | 'Redrive' | 'System';
+export type Tag = 'Queues' | 'Messages' | 'Receipts' | 'Redrive' | 'Keys' | 'System';
 
 export type OperationDoc = {
   readonly tag: Tag;

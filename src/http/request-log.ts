@@ -49,6 +49,8 @@ function lineOf(request: FastifyRequest, reply: FastifyReply, route: string, ms:
     status: reply.statusCode,
     ms: Math.round(ms * 1000) / 1000,
     queue: queueOf(request),
+    // Who asked; nobody in particular on an open server, nobody at all when they were refused.
+    key: request.principal?.id,
   };
 }
 

@@ -8,6 +8,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { Fault, type FaultCode, type FaultData, type FaultFacts, fault } from '../domain/errors.ts';
+import { limits } from '../domain/limits.ts';
+import { may } from '../domain/principal.ts';
 import { faultOfFramework } from '../http/framework-errors.ts';
 import type { RouteList } from '../http/routes.ts';
 import { originOf } from './origin.ts';
@@ -67,6 +69,61 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     hint: () => 'Ask for localhost or 127.0.0.1, or name the host in SLUICE_ALLOWED_HOSTS.',
   },
 
+  credentialsMissing: {
+    status: 401,
+    title: 'Credentials missing',
+    detail: () => 'This server answers to access keys only, and the request has none.',
+    hint: (_facts, origin) => `curl -u <id>:<secret> ${origin}/, or the header Authorization: Bearer <key>.`,
+  },
+  credentialsInvalid: {
+    status: 401,
+    title: 'Credentials invalid',
+    detail: () => 'The credentials are not those of an access key in force.',
+  },
+  credentialsThrottled: {
+    status: 429,
+    title: 'Too many failed attempts',
+    detail: () => 'Too many requests from this address had wrong credentials.',
+    hint: ({ seconds }) => `Correct them, and ask again in ${seconds} seconds.`,
+    retryAfterSeconds: limits.failedLoginWindowSeconds,
+  },
+  accessDenied: {
+    status: 403,
+    title: 'Access denied',
+    detail: ({ action, queue }) =>
+      `No scope of the access key allows ${action}${queue === undefined ? '' : ` on ${quoted(queue)}`}.`,
+    hint: () => 'A key that may manage keys can give it the scope: PATCH /v1/keys/<key>.',
+  },
+  keyNotFound: {
+    status: 404,
+    title: 'Key not found',
+    detail: ({ key }) => `There is no access key ${quoted(key)}.`,
+    hint: (_facts, origin) => `curl ${origin}/v1/keys lists them.`,
+  },
+  keyExists: {
+    status: 409,
+    title: 'Key exists',
+    detail: ({ key }) => `There is an access key ${quoted(key)} already.`,
+  },
+  keyDeclared: {
+    status: 409,
+    title: 'Key declared in the settings file',
+    detail: ({ key }) => `The access key ${quoted(key)} is declared in the settings file of the server.`,
+    hint: () => 'Change it there, and start the server again.',
+  },
+  keyNeeded: {
+    status: 409,
+    title: 'Key needed',
+    detail: ({ problem }) => `${problem}.`,
+    hint: () => 'A key with the scope {"actions":["*"],"queues":["*"]} may do everything.',
+  },
+  tooManyKeys: {
+    status: 409,
+    title: 'Too many keys',
+    detail: ({ countMax }) => `There are ${countMax} access keys already, which is the most there can be.`,
+    hint: () => 'Delete keys that are no longer needed.',
+  },
+
   queueNotFound: {
     status: 404,
     title: 'Queue not found',
@@ -81,6 +138,16 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Queue exists',
     detail: ({ queue, differing }) => `The queue ${quoted(queue)} exists with other values of ${differing.join(', ')}.`,
     hint: ({ queue }, origin) => `curl ${origin}/v1/queues/${queue} shows it; PATCH changes it.`,
+  },
+  queueDeletedRecently: {
+    status: 409,
+    title: 'Queue deleted recently',
+    detail: ({ queue, seconds }) => `The queue ${quoted(queue)} was deleted less than ${seconds} seconds ago.`,
+  },
+  purgeInProgress: {
+    status: 409,
+    title: 'Purged recently',
+    detail: ({ queue, seconds }) => `The queue ${quoted(queue)} was purged less than ${seconds} seconds ago.`,
   },
   queueChanged: {
     status: 412,
@@ -360,17 +427,29 @@ export function problemOf<C extends FaultCode>(
 
 export const statusOfFault = (code: FaultCode): number => restFaults[code].status;
 
+/** Browsers ask for id and secret on this, so that `/docs` can be opened. @see https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 */
+const challenge = 'Basic realm="sluice", charset="UTF-8", Bearer realm="sluice"';
+
 /** Ends the request with the problem of a fault; `extension` adds members. */
 export function sendFault(reply: FastifyReply, data: FaultData, extension?: Record<string, unknown>): FastifyReply {
   const { request } = reply;
   const row = rowOf(data.fault);
-  const problem = problemOf(data as { fault: typeof data.fault; facts: never }, originOf(request), request.id);
+  const told = forAsker(data, request);
+  const problem = problemOf(told as { fault: typeof told.fault; facts: never }, originOf(request), request.id);
   if (row.retryAfterSeconds !== undefined) reply.header('retry-after', String(row.retryAfterSeconds));
+  if (row.status === 401) reply.header('www-authenticate', challenge);
   if (data.fault === 'methodNotAllowed') reply.header('allow', data.facts.allowed);
   return reply
     .code(row.status)
     .header('content-type', problemType)
     .send(Buffer.from(JSON.stringify({ ...problem, ...extension })));
+}
+
+/** "Did you mean" tells no names of queues outside the scopes of who asks. */
+function forAsker(data: FaultData, { principal }: FastifyRequest): FaultData {
+  if (data.fault !== 'queueNotFound' || data.facts.similar === undefined) return data;
+  if (principal !== undefined && may(principal, 'look', data.facts.similar)) return data;
+  return fault('queueNotFound', { queue: data.facts.queue });
 }
 
 /** What is said of a bug: nothing that could leak. */

@@ -8,6 +8,7 @@ import { batchOperations } from './batch.ts';
 import { homeOperations } from './cheat-sheet.ts';
 import type { RestDeps } from './deps.ts';
 import { Problem, problemType, restFaults, statusOfFault, wireCode } from './errors.ts';
+import { keyOperations } from './keys.ts';
 import { messageOperations } from './messages.ts';
 import { queueOperations } from './queues.ts';
 import { receiptOperations } from './receipts.ts';
@@ -25,6 +26,7 @@ const restOperations = (deps: RestDeps, documents: ApiDocuments): readonly Opera
   ...messageOperations(deps),
   ...receiptOperations(deps),
   ...redriveOperations(deps),
+  ...keyOperations(deps),
   ...homeOperations(deps),
   ...systemOperations(deps, documents),
 ];
@@ -69,6 +71,7 @@ export const restInfo = (version: string): ApiInfo => ({
     { name: 'Messages', description: 'Send, receive and look at messages.' },
     { name: 'Receipts', description: 'Settle messages that were received.' },
     { name: 'Redrive', description: 'Move dead-lettered messages back.' },
+    { name: 'Keys', description: 'Who may do what.' },
     { name: 'System', description: 'The server itself.' },
   ],
   pathParameters: {
@@ -91,6 +94,11 @@ export const restInfo = (version: string): ApiInfo => ({
       description: 'The id of the task.',
       schema: idSchema,
       example: '0197f3a2-6c1e-7d3a-9b1f-3a5c7e9f1b2d',
+    },
+    key: {
+      description: 'The id of the key.',
+      schema: { type: 'string', pattern: '^\\w{16,128}$' },
+      example: 'SLUICEX3MPLK7Q2WV5AB',
     },
   },
   problems: {

@@ -9,12 +9,12 @@ import {
   hasSetting,
   initialSettings,
   namedSettings,
+  type OwnSettingName,
+  ownSettingNames,
   QueueKind,
   type QueueName,
   type QueueSettingsPatch,
   queueSettings,
-  type SettingName,
-  settingNames,
 } from '../domain/queue-attributes.ts';
 import { readDocument, requireNoBody } from '../http/bodies.ts';
 import { sealCursor } from '../http/cursor.ts';
@@ -26,7 +26,7 @@ import { InstantText, MessageStateName } from './message-json.ts';
 import { nextCursor } from './messages.ts';
 import { queueOf } from './parameters.ts';
 
-const settingExamples: { readonly [S in SettingName]: unknown } = {
+const settingExamples: { readonly [S in OwnSettingName]: unknown } = {
   visibilityTimeoutSeconds: 30,
   delaySeconds: 0,
   retentionSeconds: limits.retentionSecondsDefault,
@@ -43,10 +43,10 @@ const settingExamples: { readonly [S in SettingName]: unknown } = {
   tags: { team: 'billing' },
 };
 
-const rows = Object.entries(queueSettings) as [SettingName, (typeof queueSettings)[SettingName]][];
+const rows = ownSettingNames.map((name) => [name, queueSettings[name]] as const);
 
 /** An optional member per setting, made from the table of settings. */
-function settingMembers(schemaOf: (schema: z.ZodType, name: SettingName) => z.ZodType): Record<string, z.ZodType> {
+function settingMembers(schemaOf: (schema: z.ZodType, name: OwnSettingName) => z.ZodType): Record<string, z.ZodType> {
   return Object.fromEntries(
     rows.map(([name, { schema }]) => {
       const member = schemaOf(schema, name);
@@ -180,7 +180,7 @@ function countsOf(stats: QueueStats, now: Instant) {
 }
 
 function viewOf({ queue, stats }: QueueWithStats, now: Instant) {
-  const settings = settingNames.filter((name) => hasSetting(queue.kind, name) && queue.settings[name] !== null);
+  const settings = ownSettingNames.filter((name) => hasSetting(queue.kind, name) && queue.settings[name] !== null);
   return {
     name: queue.name,
     type: queue.kind,

@@ -7,9 +7,11 @@
  * entry, in order: a fault of one entry does not touch the others unless `atomic` says so. A fault means "no effect";
  * a promise that rejects with anything but a Fault, or with storageFailed, means "unknown".
  */
+import type { StoredKey, StoredSecret } from '../domain/access-key.ts';
 import type { FaultData } from '../domain/errors.ts';
 import type { Instant } from '../domain/instant.ts';
 import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
+import type { Scope } from '../domain/principal.ts';
 import type { GroupView, Queue, QueueRef, QueueStats } from '../domain/queue.ts';
 import type { QueueKind, QueueSettingsPatch } from '../domain/queue-attributes.ts';
 import type { RedrivePlan, RedriveTask } from '../domain/redrive.ts';
@@ -25,6 +27,21 @@ export type Sent = {
   readonly isDuplicate: boolean;
 };
 
+export type PutQueueAsk = {
+  readonly queue: QueueRef;
+  readonly kind: QueueKind;
+  readonly settings: QueueSettingsPatch;
+  /** Dead-letter queues may lead back to where they began, as SQS lets them. */
+  readonly allowsCircles?: boolean | undefined;
+  /** A new queue is refused so long after one of its name was deleted. */
+  readonly quietSeconds?: number | undefined;
+  readonly now: Instant;
+};
+
+export type UpdateQueueAsk = Pick<PutQueueAsk, 'queue' | 'settings' | 'allowsCircles' | 'now'> & {
+  readonly ifVersion?: number | undefined;
+};
+
 export type SendAsk = {
   readonly queue: QueueRef;
   readonly drafts: readonly Draft[];
@@ -32,6 +49,8 @@ export type SendAsk = {
   readonly isAtomic: boolean;
   /** Sends with the same key within 24 hours store once; another fingerprint under the key is refused. */
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
+  /** Who sends: kept with the messages. */
+  readonly senderId?: string | undefined;
   readonly now: Instant;
 };
 
@@ -69,6 +88,15 @@ export type Settlement =
       readonly reason?: string | undefined;
     }
   | { readonly does: 'deadLetter'; readonly receipt: Receipt; readonly reason?: string | undefined };
+
+export type SettleAsk = {
+  readonly queue: QueueRef;
+  readonly settlements: readonly Settlement[];
+  /** As SQS has it: on standard queues a receipt stands for its message as long as that lies in the queue, also when its
+   *  visibility timeout has passed or the message was received again. FIFO queues are as strict as ever. */
+  readonly isLenient?: boolean | undefined;
+  readonly now: Instant;
+};
 
 /** When the message can be received again; null when it cannot, because it is gone. */
 export type Settled = { readonly visibleAt: Instant | null; readonly messageId: string | null };
@@ -113,24 +141,20 @@ export interface Storage {
   readonly highWaterAt: Instant;
 
   /** Creates the queue, or confirms that an existing one has the named settings.
-   *  @throws queueExists (names the differing settings), settingInvalid, settingNotForKind, deadLetterQueueInvalid, tooManyQueues */
-  putQueue(ask: {
-    queue: QueueRef;
-    kind: QueueKind;
-    settings: QueueSettingsPatch;
-    now: Instant;
-  }): Promise<{ queue: Queue; isNew: boolean }>;
+   *  @throws queueExists (names the differing settings), settingInvalid, settingNotForKind, deadLetterQueueInvalid,
+   *  tooManyQueues, queueDeletedRecently */
+  putQueue(ask: PutQueueAsk): Promise<{ queue: Queue; isNew: boolean }>;
   /** Changes the named settings. @throws queueNotFound, queueChanged when `ifVersion` is not the present one, and as putQueue */
-  updateQueue(ask: {
-    queue: QueueRef;
-    settings: QueueSettingsPatch;
-    ifVersion?: number | undefined;
-    now: Instant;
-  }): Promise<Queue>;
+  updateQueue(ask: UpdateQueueAsk): Promise<Queue>;
   /** Removes the queue and all in it. @throws queueNotFound */
   deleteQueue(ask: { queue: QueueRef; now: Instant }): Promise<void>;
-  /** Removes all messages and forgets deduplication ids. @throws queueNotFound */
-  purgeQueue(ask: { queue: QueueRef; now: Instant }): Promise<{ purgedCount: number }>;
+  /** Removes all messages and forgets deduplication ids.
+   *  @throws queueNotFound, purgeInProgress when an interval is given and one with an interval was done within it */
+  purgeQueue(ask: {
+    queue: QueueRef;
+    intervalSeconds?: number | undefined;
+    now: Instant;
+  }): Promise<{ purgedCount: number }>;
   findQueue(queue: QueueRef): Promise<Queue | null>;
   /** @throws queueNotFound, with the name that was probably meant */
   getQueue(queue: QueueRef): Promise<Queue>;
@@ -151,11 +175,7 @@ export interface Storage {
   receive(ask: ReceiveAsk): Promise<ReceiveAnswer>;
   /** One outcome per settlement: receiptForeign, receiptExpired, visibilityTooLong, deadLetterQueueMissing, messageNotFound.
    *  Deleting what is gone already is a success. @throws queueNotFound */
-  settle(ask: {
-    queue: QueueRef;
-    settlements: readonly Settlement[];
-    now: Instant;
-  }): Promise<readonly (Settled | FaultData)[]>;
+  settle(ask: SettleAsk): Promise<readonly (Settled | FaultData)[]>;
   /** Oldest first; changes nothing. @throws queueNotFound */
   peek(ask: { queue: QueueRef; state: MessageState | 'all'; now: Instant } & PageAsk): Promise<Page<Message>>;
   findMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<Message | null>;
@@ -176,14 +196,44 @@ export interface Storage {
     destination: string | null;
     ratePerSecond: number | null;
     limit: number | null;
+    /** Moved messages get a new id and a new time of sending. */
+    renewsMessages?: boolean | undefined;
     idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
     now: Instant;
   }): Promise<{ task: RedriveTask; isNew: boolean }>;
   findTask(ask: { account: string; taskId: string }): Promise<RedriveTask | null>;
   /** Newest first. */
-  listTasks(ask: { account: string } & PageAsk): Promise<Page<RedriveTask>>;
+  listTasks(ask: { account: string; sourceQueueId?: number | undefined } & PageAsk): Promise<Page<RedriveTask>>;
   /** @throws taskNotFound, taskNotActive */
   cancelTask(ask: { account: string; taskId: string; now: Instant }): Promise<RedriveTask>;
+
+  /** Writes the key with its secrets. @throws keyExists when `isNew` and the id is taken; tooManyKeys */
+  putKey(ask: { key: StoredKey; isNew: boolean; now: Instant }): Promise<StoredKey>;
+  /** Changes what is named. @throws keyNotFound, also for a key of another account */
+  updateKey(ask: {
+    account: string;
+    keyId: string;
+    name?: string | undefined;
+    scopes?: readonly Scope[] | undefined;
+    /** Null: never. */
+    expiresAt?: Instant | null | undefined;
+    now: Instant;
+  }): Promise<StoredKey>;
+  /** Adds the secret, under the next number, and ends the newest one before it at that instant, older ones now.
+   *  @throws keyNotFound */
+  rotateKey(ask: {
+    account: string;
+    keyId: string;
+    secret: StoredSecret;
+    othersExpireAt: Instant;
+    now: Instant;
+  }): Promise<StoredKey>;
+  /** @throws keyNotFound */
+  deleteKey(ask: { account: string; keyId: string; now: Instant }): Promise<void>;
+  /** Ids are unique among all accounts. */
+  findKey(ask: { keyId: string }): Promise<StoredKey | null>;
+  /** By id; null: of all accounts. */
+  listKeys(ask: { account: string | null } & PageAsk): Promise<Page<StoredKey>>;
 
   /** One bounded slice of all duties: expiry, deduplication windows, purged messages, redrive tasks. */
   upkeep(ask: { now: Instant }): Promise<UpkeepAnswer>;

@@ -3,12 +3,12 @@ import { applyDefinitions, inOrder } from '../../src/broker/definitions.ts';
 import type { Queues } from '../../src/broker/queues.ts';
 import type { QueueDefinition } from '../../src/config.ts';
 import { Fault } from '../../src/domain/errors.ts';
-import { defaultAccount } from '../../src/domain/principal.ts';
+import { defaultAccount, openPrincipal } from '../../src/domain/principal.ts';
 import { kindOfName } from '../../src/domain/queue.ts';
 import { QueueName, type QueueSettingsPatch } from '../../src/domain/queue-attributes.ts';
 import { recordingLog } from '../support/log.ts';
 
-const principal = { account: defaultAccount };
+const principal = openPrincipal(defaultAccount);
 
 function definition(name: string, settings: QueueSettingsPatch = {}): QueueDefinition {
   return { name: QueueName.parse(name), kind: kindOfName(name), settings };
@@ -47,9 +47,11 @@ describe('definitions', () => {
   });
 
   it('stop the start with the queue and the reason when they cannot be applied', async () => {
-    const { queues } = refusingQueues(Fault.of('deadLetterQueueInvalid', { queue: 'x', problem: 'does not exist' }));
+    const { queues } = refusingQueues(
+      Fault.of('deadLetterQueueInvalid', { queue: 'x', problem: 'does not exist', reason: 'missing' }),
+    );
     await expect(applyDefinitions(queues, principal, [definition('a')], recordingLog())).rejects.toThrow(
-      'The definition of queue a cannot be applied: deadLetterQueueInvalid (queue: x; problem: does not exist).',
+      'The definition of queue a cannot be applied: deadLetterQueueInvalid (queue: x; problem: does not exist; reason: missing).',
     );
   });
 

@@ -101,6 +101,12 @@ describe('every operation', () => {
         "listTasks",
         "getTask",
         "cancelTask",
+        "listKeys",
+        "createKey",
+        "getKey",
+        "updateKey",
+        "deleteKey",
+        "rotateKey",
         "getHome",
         "getLiveness",
         "getMetrics",
@@ -117,7 +123,7 @@ describe('every operation', () => {
     '%s is described',
     (_name, operation) => {
       expect(operation.operationId).toMatch(
-        /^(?:create|get|list|update|delete|purge|send|receive|peek|change|release|deadLetter|settle|start|cancel)[A-Z]\w+$/,
+        /^(?:create|get|list|update|delete|purge|send|receive|peek|change|release|deadLetter|settle|start|cancel|rotate)[A-Z]\w+$/,
       );
       expect(operation.tags).toHaveLength(1);
       expect(operation.summary).toMatch(/^[A-Z].+[^.]$/);

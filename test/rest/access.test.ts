@@ -1,9 +1,13 @@
 import { fastify } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { openPrincipal } from '../../src/domain/principal.ts';
+import { createGate } from '../../src/http/authentication.ts';
 import { authorize } from '../../src/http/authorization.ts';
 import { expectProblem, openApi } from '../support/api.ts';
+import { manualClock } from '../support/clock.ts';
 
 const account = '000000000000';
+const noKeys = { isEmpty: () => true, isKnown: () => false, check: () => undefined };
 const access = (more: object) => ({
   access: { account, auth: 'open', isLoopback: true, allowedHosts: [], ...more } as const,
 });
@@ -83,7 +87,7 @@ describe('an account', () => {
   it('sees its own queues only', async () => {
     const api = await openApi(access({ account: '111111111111' }));
     await api.queue('mine');
-    await api.broker.queues.put({ account: '222222222222' }, 'theirs' as never, { kind: 'standard', settings: {} });
+    await api.broker.queues.put(openPrincipal('222222222222'), 'theirs' as never, { kind: 'standard', settings: {} });
     expect((await api.get('/v1/queues')).json.items.map(({ name }) => name)).toEqual(['mine']);
     expectProblem(await api.get('/v1/queues/theirs'), 404, 'queue_not_found');
   });
@@ -92,7 +96,7 @@ describe('an account', () => {
 describe('a route that declares no action', () => {
   it('stops the start, by its name', async () => {
     const app = fastify();
-    authorize(app, access({}).access);
+    authorize(app, createGate(access({}).access, noKeys, manualClock()));
     app.get('/forgotten', () => 'x');
     app.get('/known', { config: { action: 'look' } }, () => 'x');
     await expect(app.ready()).rejects.toThrow('GET /forgotten');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
+import { openPrincipal } from '../../src/domain/principal.ts';
 import { type Api, expectProblem, expectRefusal, nth, openApi } from '../support/api.ts';
 
 const url = '/v1/queues/orders/messages/batch';
@@ -14,7 +15,7 @@ const post = (api: Api, messages: unknown, query = '', headers: Record<string, s
 
 /** The bytes and the type of every message, oldest first. */
 async function stored(api: Api, queue = 'orders'): Promise<readonly (readonly [string, string])[]> {
-  const received = await api.broker.messages.receive({ account: '000000000000' }, queue as never, { max: 100 });
+  const received = await api.broker.messages.receive(openPrincipal('000000000000'), queue as never, { max: 100 });
   return received.map(({ contentType, body }) => [contentType, Buffer.from(body).toString('latin1')]);
 }
 

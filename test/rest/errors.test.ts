@@ -10,9 +10,13 @@ describe('the table of problems', () => {
     );
     expect(codes).toMatchInlineSnapshot(`
       {
+        "access_denied": 403,
         "attempt_id_reused": 409,
         "batch_aborted": 409,
         "body_too_large": 413,
+        "credentials_invalid": 401,
+        "credentials_missing": 401,
+        "credentials_throttled": 429,
         "dead_letter_queue_invalid": 400,
         "dead_letter_queue_missing": 409,
         "deduplication_id_not_allowed": 400,
@@ -24,13 +28,19 @@ describe('the table of problems', () => {
         "group_required": 400,
         "idempotency_key_reused": 422,
         "invalid_argument": 400,
+        "key_declared": 409,
+        "key_exists": 409,
+        "key_needed": 409,
+        "key_not_found": 404,
         "malformed_body": 400,
         "message_in_flight": 409,
         "message_not_found": 404,
         "message_too_large": 413,
         "method_not_allowed": 405,
         "overloaded": 503,
+        "purge_in_progress": 409,
         "queue_changed": 412,
+        "queue_deleted_recently": 409,
         "queue_exists": 409,
         "queue_full": 429,
         "queue_not_found": 404,
@@ -50,6 +60,7 @@ describe('the table of problems', () => {
         "task_not_active": 409,
         "task_not_found": 404,
         "too_many_in_flight": 429,
+        "too_many_keys": 409,
         "too_many_queues": 409,
         "too_many_waiters": 429,
         "unsupported_media_type": 415,
@@ -65,7 +76,7 @@ describe('the table of problems', () => {
 });
 
 describe('what is not there', () => {
-  it.each(['/nope', '/v1', '/v1/queue', '/v1/queues/orders/nope', '//', '/v1/queues/a/receipts/b/c/d', '/v1/keys'])(
+  it.each(['/nope', '/v1', '/v1/queue', '/v1/queues/orders/nope', '//', '/v1/queues/a/receipts/b/c/d', '/v1/key'])(
     'is 404 at %s, with a way on',
     async (path) => {
       const api = await openApi();

@@ -101,6 +101,7 @@ export async function openApi({ dataBytesMax, wrapStorage, ...options }: ApiOpti
   const engine = await openSqlite({ directory: ':memory:', ids, log, now: clock.now(), dataBytesMax });
   const storage = wrapStorage?.(engine) ?? engine;
   const broker = createBroker({ storage, clock, ids, log });
+  await broker.keys.load();
   const problems: string[] = [];
   const check = answerCheck(() => server.documents);
   const server = await buildServer({

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { Document, isScalar, isSeq } from 'yaml';
 import {
+  hidden,
   type LoadedConfig,
   loadConfig,
   type Options,
@@ -10,6 +11,7 @@ import {
   settings,
   shown,
 } from '../../config.ts';
+import { toRfc3339 } from '../../domain/instant.ts';
 import { givenSettings, type Io, withSettingOptions } from '../command.ts';
 
 export const configCommand = (io: Io): Command =>
@@ -23,9 +25,15 @@ export const configCommand = (io: Io): Command =>
 
 const printable = ({ config }: LoadedConfig, key: Setting): unknown => shown(settings[key], config[key]);
 
-/** The queues as the file declares them. */
+/** Queues and keys as the file declares them; of secrets only that they are there. */
 const definitions = ({ config }: LoadedConfig) => ({
   queues: Object.fromEntries(config.queueDefinitions.map(({ name, settings: named }) => [name, named])),
+  keys: Object.fromEntries(
+    config.keyDefinitions.map(({ keyId, name, scopes, expiresAt }) => [
+      keyId,
+      { secret: hidden, name, scopes, ...(expiresAt === null ? {} : { expiresAt: toRfc3339(expiresAt) }) },
+    ]),
+  ),
 });
 
 function asJson(loaded: LoadedConfig): string {

@@ -7,11 +7,13 @@
  *     sluice.db (-wal, -shm)   the data
  *     lock.db                  held exclusively by the running server; the kernel lets go of it at a crash
  *     horizon                  the number of the newest acknowledged commit
+ *     master.key               seals the secrets of access keys, unless the operator gives a master key
  *     reserve                  space given back when the disk is full, so that deletes still find room
  */
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fdatasyncSync,
   fsyncSync,
   mkdirSync,
@@ -171,6 +173,30 @@ const networkFileSystems = new Map([
 /** The name of the network file system that the directory lies on, if it does. */
 export const networkFileSystem = (directory: string): string | undefined =>
   networkFileSystems.get(statfsSync(directory).type);
+
+/**
+ * The master key that lies beside the data, made when it is missing: 64 hexadecimal digits, for its owner's eyes only.
+ * @param make 32 random bytes
+ * @throws StartupError when others can read it, or it cannot be read or made
+ */
+export function masterKeyFile(directory: string, make: () => Uint8Array): string {
+  const path = join(prepareDirectory(directory), 'master.key');
+  try {
+    if (existsSync(path)) {
+      if ((statSync(path).mode & 0o077) !== 0) throw new Error('others may read it; right would be mode 0600');
+      return readFileSync(path, 'utf8');
+    }
+    const text = Buffer.from(make()).toString('hex');
+    const fd = openSync(path, 'wx', 0o600);
+    writeSync(fd, `${text}\n`);
+    fsyncSync(fd);
+    closeSync(fd);
+    syncDirectory(dirname(path));
+    return text;
+  } catch (error) {
+    throw new StartupError(`The master key ${path} cannot be used: ${messageOf(error)}.`, { cause: error });
+  }
+}
 
 function syncDirectory(path: string): void {
   const fd = openSync(path, 'r');

@@ -77,6 +77,12 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
     },
     startRedrive: (ask) => writer.submit('startRedrive', ask),
     cancelTask: (ask) => writer.submit('cancelTask', ask),
+    putKey: (ask) => writer.submit('putKey', ask),
+    updateKey: (ask) => writer.submit('updateKey', ask),
+    rotateKey: (ask) => writer.submit('rotateKey', ask),
+    async deleteKey(ask) {
+      await writer.submit('deleteKey', ask);
+    },
     upkeep: (ask) => writer.submit('upkeep', ask),
     onReady: (listener) => void onReady.push(listener),
     onCommit: (listener) => void onCommit.push(listener),

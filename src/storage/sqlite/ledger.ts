@@ -23,6 +23,8 @@ export type Book = {
   readonly queue: Queue;
   readonly backlogId: number;
   readonly deduplicationScope: string;
+  /** When a purge that has an interval was last done; 0: never. */
+  readonly purgedAt: number;
   messageCount: number;
   bytes: number;
   /** At least the number of messages in flight: visibility timeouts that pass are not subtracted. */
@@ -59,7 +61,7 @@ const noCounters = (): CounterDelta => ({
 
 const selectBook = /* sql */ `
   select q.id, q.account, q.name, q.kind, q.settings, q.deduplication_scope, q.backlog_id, q.version, q.created_at,
-         q.modified_at, c.message_count, c.bytes
+         q.modified_at, q.purged_at, c.message_count, c.bytes
     from queues q join queue_counters c on c.queue_id = q.id`;
 
 const selectState = /* sql */ `
@@ -297,6 +299,7 @@ export class Ledger {
       queue: queueOf(row),
       backlogId: row.backlog_id,
       deduplicationScope: row.deduplication_scope,
+      purgedAt: row.purged_at,
       messageCount: row.message_count + (delta?.message_count ?? 0),
       bytes: row.bytes + (delta?.bytes ?? 0),
       // Not known: the first receive counts.

@@ -9,6 +9,7 @@ import type { Db } from './database.ts';
 import { type Groups, isFifo } from './groups.ts';
 import type { Book, Ledger } from './ledger.ts';
 import { uuidText } from './message-id.ts';
+import type { FairShares } from './shares.ts';
 
 /**
  * Bodies up to this size lie in the message's row; longer ones in message_bodies, so that a change of visibility does
@@ -38,6 +39,8 @@ export type MessageRow = {
   readonly contentType: string;
   readonly attributes: string;
   readonly history: string;
+  readonly traceHeader: string;
+  readonly senderId: string;
   /** Empty when the body is large: see fullBody. */
   readonly body: Buffer;
 };
@@ -46,7 +49,8 @@ export const messageColumns = /* sql */ `
   id, backlog_id as backlogId, sequence, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
   sent_at as sentAt, is_fifo as isFifo, receive_count as receiveCount, receives, first_received_at as firstReceivedAt,
   last_received_at as lastReceivedAt, bytes, is_large as isLarge, checksum, message_id as messageId,
-  group_id as groupId, deduplication_id as deduplicationId, content_type as contentType, attributes, history, body`;
+  group_id as groupId, deduplication_id as deduplicationId, content_type as contentType, attributes, history,
+  trace_header as traceHeader, sender_id as senderId, body`;
 
 /** What a holder's business needs of a message. Without the parts that are made anew in memory for each read (texts and
  *  bodies) it costs half of the whole row. */
@@ -78,9 +82,9 @@ const selectFactsById = /* sql */ `
 const insertMessage = /* sql */ `
   insert into messages (id, backlog_id, sequence, visible_at, held_until, enqueued_at, sent_at, is_fifo, receive_count,
                         receives, first_received_at, last_received_at, bytes, is_large, checksum, message_id, group_id,
-                        deduplication_id, content_type, attributes, history, body)
+                        deduplication_id, content_type, attributes, history, trace_header, sender_id, body)
   values (@id, @backlogId, @id, @visibleAt, 0, @now, @now, @isFifo, 0, 0, 0, 0, @bytes, @isLarge, @checksum, @messageId,
-          @groupId, @deduplicationId, @contentType, @attributes, '', @body)`;
+          @groupId, @deduplicationId, @contentType, @attributes, '', @traceHeader, @senderId, @body)`;
 
 const receiveMessage = /* sql */ `
   update messages
@@ -97,6 +101,10 @@ const moveMessage = /* sql */ `
          receive_count = @receiveCount, first_received_at = @firstReceivedAt, deduplication_id = @deduplicationId,
          history = @history
    where id = @id`;
+
+/** The message is a new one from now on; its key, which its id also tells, stays. */
+const renewMessage = /* sql */ `
+  update messages set message_id = @messageId, sent_at = @now, checksum = @checksum where id = @id`;
 
 const quarantineMessage = /* sql */ `
   insert into quarantined_messages (message, queue_id, found_at, stored_row, body)
@@ -119,16 +127,19 @@ export type NewMessage = {
   readonly deduplicationId: string;
   readonly contentType: string;
   readonly attributes: string;
+  readonly traceHeader: string;
+  readonly senderId: string;
   readonly body: Uint8Array;
 };
 
-export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
+export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: FairShares) {
   const statements = {
     insert: db.prepare(insertMessage),
     insertBody: db.prepare('insert into message_bodies (message_id, body) values (@id, @body)'),
     receive: db.prepare(receiveMessage),
     hide: db.prepare(hideMessage),
     move: db.prepare(moveMessage),
+    renew: db.prepare(renewMessage),
     quarantine: db.prepare(quarantineMessage),
     byId: db.prepare<[{ id: number }], MessageRow>(selectById),
     factsById: db.prepare<[{ id: number }], MessageFacts>(selectFactsById),
@@ -141,6 +152,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
   const left = (book: Book, row: MessageFacts, now: Instant): void => {
     ledger.keep(book, -1, -row.bytes);
     ledger.hide(book, row, now, -1);
+    if (!isFifo(book.queue)) shares.hold(book.queue.id, row.groupId, row.heldUntil, now, -1);
     if (isFifo(book.queue)) groups.leave(book, row.groupId, now);
   };
 
@@ -177,6 +189,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
     hold(book: Book, row: MessageRow, times: { visibleAt: Instant; heldUntil: Instant }, now: Instant): void {
       statements.receive.run({ id: row.id, now, visibleAt: times.visibleAt, heldUntil: times.heldUntil });
       ledger.hide(book, times, now, 1);
+      if (!isFifo(book.queue)) shares.hold(book.queue.id, row.groupId, times.heldUntil, now, 1);
       ledger.count(book, 'received', 1);
       if (row.receiveCount > 0) ledger.count(book, 'redelivered', 1);
     },
@@ -192,8 +205,10 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
       ledger.hide(book, row, now, -1);
       statements.hide.run({ id: row.id, ...times, history: encodeHistory(history) });
       ledger.hide(book, times, now, 1);
-      if (isFifo(book.queue)) groups.refresh(book, row.groupId, now);
-      else ledger.ready(book, times.visibleAt);
+      if (isFifo(book.queue)) return groups.refresh(book, row.groupId, now);
+      ledger.ready(book, times.visibleAt);
+      shares.hold(book.queue.id, row.groupId, row.heldUntil, now, -1);
+      shares.hold(book.queue.id, row.groupId, times.heldUntil, now, 1);
     },
 
     /** Puts the message into another queue, receivable at once. */
@@ -219,6 +234,12 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups) {
       ledger.keep(to, 1, row.bytes);
       if (isFifo(to.queue)) groups.join(to, row.groupId, now);
       ledger.ready(to, now);
+    },
+
+    /** Gives the message, which must be sound, a new id and a new time of sending. */
+    renew(row: MessageRow, messageId: Buffer, now: Instant): void {
+      const checksum = messageChecksum({ ...row, messageId, body: this.fullBody(row) });
+      statements.renew.run({ id: row.id, messageId, now, checksum });
     },
 
     remove(book: Book, row: MessageFacts, now: Instant): void {
@@ -259,6 +280,8 @@ export const messageOf = (row: MessageRow, body: Uint8Array): Message => ({
   body,
   contentType: row.contentType,
   attributes: decodeAttributes(row.attributes),
+  traceHeader: row.traceHeader,
+  senderId: row.senderId,
   groupId: row.groupId,
   deduplicationId: row.deduplicationId,
   sequence: row.sequence,

@@ -1,6 +1,6 @@
 /** Queues in SQLite: their rows, how they are found and changed. */
 import { distance } from 'fastest-levenshtein';
-import { Fault, isFault } from '../../domain/errors.ts';
+import { type DeadLetterProblem, Fault, isFault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import type { Queue, QueueRef } from '../../domain/queue.ts';
@@ -12,8 +12,8 @@ import {
   type QueueKind,
   type QueueName,
   type QueueSettings,
-  type QueueSettingsPatch,
 } from '../../domain/queue-attributes.ts';
+import type { PutQueueAsk, UpdateQueueAsk } from '../port.ts';
 import type { Db } from './database.ts';
 import type { Groups } from './groups.ts';
 import type { Book, Ledger } from './ledger.ts';
@@ -29,10 +29,11 @@ export type QueueRow = {
   readonly version: number;
   readonly created_at: number;
   readonly modified_at: number;
+  readonly purged_at: number;
 };
 
 export const queueColumns =
-  'id, account, name, kind, settings, deduplication_scope, backlog_id, version, created_at, modified_at';
+  'id, account, name, kind, settings, deduplication_scope, backlog_id, version, created_at, modified_at, purged_at';
 
 /** A stored queue; a setting that is newer than the row has its initial value. */
 export const queueOf = (row: QueueRow): Queue => ({
@@ -59,6 +60,19 @@ const insertCounters = /* sql */ `
 const updateSettings = /* sql */ `
   update queues set settings = @settings, version = version + 1, modified_at = @now where id = @id`;
 
+const selectDeletedAt = /* sql */ `
+  select deleted_at from deleted_queues where account = @account and name = @name`;
+
+const insertDeleted = /* sql */ `
+  insert into deleted_queues (account, name, deleted_at) values (@account, @name, @now)
+  on conflict do update set deleted_at = excluded.deleted_at`;
+
+/** Names are free again; each deletion clears away a few of those before it. Index deleted_queues_at. */
+const deletePassed = /* sql */ `
+  delete from deleted_queues
+   where (account, name) in (select account, name from deleted_queues
+                              where deleted_at <= @until order by deleted_at limit 10)`;
+
 /** FIFO messages that still wait for the queue's delay. Index messages_enqueued; the range is the delay, not the backlog. */
 const selectDelayed = /* sql */ `
   select id, group_id as groupId, enqueued_at as enqueuedAt, visible_at as visibleAt
@@ -76,7 +90,10 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
     insertQueue: db.prepare<[Record<string, unknown>], { id: number }>(insertQueue),
     insertCounters: db.prepare(insertCounters),
     updateSettings: db.prepare(updateSettings),
-    setBacklog: db.prepare('update queues set backlog_id = @backlogId where id = @id'),
+    setBacklog: db.prepare('update queues set backlog_id = @backlogId, purged_at = @purgedAt where id = @id'),
+    deletedAt: db.prepare<[{ account: string; name: string }], number>(selectDeletedAt).pluck(),
+    insertDeleted: db.prepare(insertDeleted),
+    deletePassed: db.prepare(deletePassed),
     deadBacklog: db.prepare('insert into dead_backlogs (backlog_id) values (@backlogId)'),
     deleteQueue: db.prepare('delete from queues where id = @id'),
     deleteCounters: db.prepare('delete from queue_counters where queue_id = @id'),
@@ -89,10 +106,7 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
   };
 
   return {
-    putQueue(ask: { queue: QueueRef; kind: QueueKind; settings: QueueSettingsPatch; now: Instant }): {
-      queue: Queue;
-      isNew: boolean;
-    } {
+    putQueue(ask: PutQueueAsk): { queue: Queue; isNew: boolean } {
       const present = ledger.findBook(ask.queue);
       if (present !== undefined) {
         const differing = [
@@ -106,7 +120,8 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
       if ((statements.countQueues.get({ account }) ?? 0) >= limits.queuesPerAccountMax) {
         throw Fault.of('tooManyQueues', { countMax: limits.queuesPerAccountMax });
       }
-      const settings = checkedSettings(ask.queue, ask.kind, initialSettings, ask.settings);
+      refuseTooEarly(ask);
+      const settings = checkedSettings(ask, ask.kind, initialSettings);
       const backlogId = ledger.number();
       const row = statements.insertQueue.get({
         account,
@@ -121,18 +136,13 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
       return { queue: ledger.book(ask.queue).queue, isNew: true };
     },
 
-    updateQueue(ask: {
-      queue: QueueRef;
-      settings: QueueSettingsPatch;
-      ifVersion?: number | undefined;
-      now: Instant;
-    }): Queue {
+    updateQueue(ask: UpdateQueueAsk): Queue {
       const book = ledger.book(ask.queue);
       const { queue } = book;
       if (ask.ifVersion !== undefined && ask.ifVersion !== queue.version) {
         throw Fault.of('queueChanged', { queue: queue.name, version: queue.version });
       }
-      const settings = checkedSettings(ask.queue, queue.kind, queue.settings, ask.settings);
+      const settings = checkedSettings(ask, queue.kind, queue.settings);
       if (differingSettings(queue.settings, settings).length === 0) return queue;
       if (queue.kind === 'fifo' && settings.delaySeconds !== queue.settings.delaySeconds) {
         moveDelays(book, Math.max(settings.delaySeconds, queue.settings.delaySeconds), settings.delaySeconds, ask.now);
@@ -149,53 +159,78 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
       statements.deleteQueue.run({ id: queue.id });
       statements.deleteCounters.run({ id: queue.id });
       statements.deleteKeys.run({ id: queue.id });
+      const { account, name } = ask.queue;
+      statements.deletePassed.run({ until: ask.now - limits.recreateSeconds * 1000 });
+      statements.insertDeleted.run({ account, name, now: ask.now });
       ledger.gone(queue.id, ask.now);
       return null;
     },
 
-    purgeQueue(ask: { queue: QueueRef; now: Instant }): { purgedCount: number } {
+    purgeQueue(ask: { queue: QueueRef; intervalSeconds?: number | undefined; now: Instant }): { purgedCount: number } {
       const book = ledger.book(ask.queue);
+      const { intervalSeconds: seconds } = ask;
+      if (seconds !== undefined && ask.now < book.purgedAt + seconds * 1000) {
+        throw Fault.of('purgeInProgress', { queue: ask.queue.name, seconds });
+      }
+      const purgedAt = seconds === undefined ? book.purgedAt : ask.now;
       const purgedCount = book.messageCount;
       ledger.count(book, 'purged', purgedCount);
       ledger.keep(book, -purgedCount, -book.bytes);
       statements.deadBacklog.run({ backlogId: book.backlogId });
-      statements.setBacklog.run({ id: book.queue.id, backlogId: ledger.number() });
+      statements.setBacklog.run({ id: book.queue.id, backlogId: ledger.number(), purgedAt });
       ledger.forget(ask.queue);
       return { purgedCount };
     },
   };
 
   /** @throws settingNotForKind, settingInvalid, deadLetterQueueInvalid */
-  function checkedSettings(
-    ref: QueueRef,
-    kind: QueueKind,
-    present: QueueSettings,
-    patch: QueueSettingsPatch,
-  ): QueueSettings {
-    const settings = mergeSettings(kind, present, patch);
+  function checkedSettings(ask: UpdateQueueAsk, kind: QueueKind, present: QueueSettings): QueueSettings {
+    const settings = mergeSettings(kind, present, ask.settings);
     if (isFault(settings)) throw new Fault(settings);
-    if (patch.deadLetter !== undefined && patch.deadLetter !== null) checkDeadLetter(ref, kind, patch.deadLetter);
+    const { deadLetter } = ask.settings;
+    if (deadLetter !== undefined && deadLetter !== null) {
+      checkDeadLetter(ask.queue, kind, settings, deadLetter);
+      if (ask.allowsCircles !== true) refuseCircle(ask.queue, deadLetter);
+    }
     return settings;
   }
 
-  /** A dead-letter queue exists, is of the same type, allows this source, and leads back to nobody. */
-  function checkDeadLetter(ref: QueueRef, kind: QueueKind, policy: DeadLetterPolicy): void {
-    const refuse = (problem: string) => Fault.of('deadLetterQueueInvalid', { queue: policy.queue, problem });
-    if (policy.queue === ref.name) throw refuse('it is the queue itself');
-    const target = ledger.findBook({ account: ref.account, name: policy.queue });
-    if (target === undefined) throw refuse('it does not exist');
-    if (target.queue.kind !== kind) throw refuse(`it is a ${target.queue.kind} queue, this one is ${kind}`);
-    const allow = target.queue.settings.redriveAllow;
+  /** @throws queueDeletedRecently */
+  function refuseTooEarly({ queue: { account, name }, quietSeconds: seconds, now }: PutQueueAsk): void {
+    if (seconds === undefined) return;
+    const deletedAt = statements.deletedAt.get({ account, name });
+    if (deletedAt === undefined || now >= deletedAt + seconds * 1000) return;
+    throw Fault.of('queueDeletedRecently', { queue: name, seconds });
+  }
+
+  /** A dead-letter queue exists, is of the same type and allows this source; the queue itself is there in time. */
+  function checkDeadLetter(ref: QueueRef, kind: QueueKind, settings: QueueSettings, policy: DeadLetterPolicy): void {
+    const refuse = (reason: DeadLetterProblem, problem: string) =>
+      Fault.of('deadLetterQueueInvalid', { queue: policy.queue, problem, reason });
+    const isSelf = policy.queue === ref.name;
+    const target = isSelf ? undefined : ledger.findBook({ account: ref.account, name: policy.queue })?.queue;
+    if (target === undefined && !isSelf) throw refuse('missing', 'it does not exist');
+    if (target !== undefined && target.kind !== kind) {
+      throw refuse('otherKind', `it is a ${target.kind} queue, this one is ${kind}`);
+    }
+    const allow = (target?.settings ?? settings).redriveAllow;
     const isAllowed =
       allow === null ||
       allow.permission === 'allowAll' ||
       (allow.permission === 'byQueue' && allow.queues?.includes(ref.name) === true);
-    if (!isAllowed) throw refuse('its redriveAllow does not allow this queue');
-    let next: DeadLetterPolicy | null | undefined = target.queue.settings.deadLetter;
+    if (!isAllowed) throw refuse('forbidden', 'its redriveAllow does not allow this queue');
+  }
+
+  /** Dead-letter queues lead back to nobody: a circle is mostly a mistake, which our own API finds. */
+  function refuseCircle(ref: QueueRef, policy: DeadLetterPolicy): void {
+    const refuse = (problem: string) =>
+      Fault.of('deadLetterQueueInvalid', { queue: policy.queue, problem, reason: 'circle' });
+    if (policy.queue === ref.name) throw refuse('it is the queue itself');
+    let next: DeadLetterPolicy | null | undefined = policy;
     for (const seen = new Set<string>(); next && !seen.has(next.queue); ) {
-      if (next.queue === ref.name) throw refuse('its own dead-letter queues lead back to this queue');
       seen.add(next.queue);
       next = ledger.findBook({ account: ref.account, name: next.queue })?.queue.settings.deadLetter;
+      if (next?.queue === ref.name) throw refuse('its own dead-letter queues lead back to this queue');
     }
   }
 

@@ -10,6 +10,7 @@ import type { RedrivePlan } from '../../domain/redrive.ts';
 import type { Page, Storage } from '../port.ts';
 import type { Db } from './database.ts';
 import { groupReads } from './groups.ts';
+import { keyReads } from './keys.ts';
 import { sumHidden } from './ledger.ts';
 import { parseMessageId } from './message-id.ts';
 import { isExpired, type MessageRow, messageColumns, messageOf } from './messages.ts';
@@ -75,6 +76,8 @@ export type Reads = Pick<
   | 'planRedrive'
   | 'findTask'
   | 'listTasks'
+  | 'findKey'
+  | 'listKeys'
 >;
 
 export function createReads(db: Db): Reads {
@@ -148,6 +151,7 @@ export function createReads(db: Db): Reads {
   };
 
   return {
+    ...keyReads(db),
     async findQueue(ref): Promise<Queue | null> {
       const row = statements.queue.get({ account: ref.account, name: ref.name });
       return row === undefined ? null : queueOf(row);

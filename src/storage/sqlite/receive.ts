@@ -25,13 +25,34 @@ import {
   messageColumns,
   messageOf,
 } from './messages.ts';
+import type { FairShares } from './shares.ts';
 
-/** The messages of a standard queue that can be received, the longest visible first. Index messages_visible. */
+/** The messages without a group that can be received, the longest visible first. Index messages_visible. */
 const selectVisible = /* sql */ `
   select ${messageColumns} from messages
-   where backlog_id = @backlogId + 0 and is_fifo = 0 and visible_at <= @now + 0
+   where backlog_id = @backlogId + 0 and is_fifo = 0 and group_id = '' and visible_at <= @now + 0
      and (visible_at, id) > (@afterVisibleAt, @afterId)
    order by visible_at, id limit @limit + 0`;
+
+/** The same of those with a group. Index messages_grouped_visible. */
+const selectGroupedVisible = /* sql */ `
+  select ${messageColumns} from messages
+   where backlog_id = @backlogId + 0 and is_fifo = 0 and group_id <> '' and visible_at <= @now + 0
+     and (visible_at, id) > (@afterVisibleAt, @afterId)
+   order by visible_at, id limit @limit + 0`;
+
+/** Fair queues: the messages of one group of a standard queue. Index messages_tenant. */
+const selectOfTenant = /* sql */ `
+  select ${messageColumns} from messages
+   where backlog_id = @backlogId + 0 and is_fifo = 0 and group_id = @groupId || '' and group_id <> ''
+     and visible_at <= @now + 0
+   order by visible_at, id limit @limit + 0`;
+
+/** Fair queues: the next group of a standard queue by name: one step in index messages_tenant. */
+const selectNextTenant = /* sql */ `
+  select group_id from messages
+   where backlog_id = @backlogId + 0 and is_fifo = 0 and group_id <> '' and group_id > @after || ''
+   order by group_id limit 1`;
 
 /** The messages of a group, in order. Index messages_group. */
 const selectGroupMessages = /* sql */ `
@@ -39,12 +60,22 @@ const selectGroupMessages = /* sql */ `
    where backlog_id = @backlogId + 0 and is_fifo = 1 and group_id = @groupId || '' and sequence > @after + 0
    order by sequence limit @limit + 0`;
 
-/** When the next message of a standard queue becomes visible, or did. Index messages_visible. */
+/** When the next message of a standard queue becomes visible, or did. Both indexes of visible messages. */
 const selectNextVisibleAt = /* sql */ `
-  select min(visible_at) from messages where backlog_id = @backlogId + 0 and is_fifo = 0`;
+  select min(at) from (
+    select min(visible_at) as at from messages where backlog_id = @backlogId + 0 and is_fifo = 0 and group_id = ''
+    union all
+    select min(visible_at) from messages where backlog_id = @backlogId + 0 and is_fifo = 0 and group_id <> '')`;
 
 /** For the plan test. */
-export const receiveStatements = { selectVisible, selectGroupMessages, selectNextVisibleAt };
+export const receiveStatements = {
+  selectVisible,
+  selectGroupedVisible,
+  selectOfTenant,
+  selectNextTenant,
+  selectGroupMessages,
+  selectNextVisibleAt,
+};
 
 /** What one receive has taken and how far it may go. */
 type Basket = {
@@ -58,12 +89,24 @@ type Basket = {
 /** What became of a message that was looked at. */
 type Verdict = 'taken' | 'gone' | 'enough';
 
-export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, groups: Groups, attempts: Attempts) {
+type Parts = {
+  readonly ledger: Ledger;
+  readonly rows: MessageRows;
+  readonly groups: Groups;
+  readonly attempts: Attempts;
+  readonly shares: FairShares;
+};
+
+type After = { readonly backlogId: number; readonly now: number; afterVisibleAt: number; afterId: number };
+
+export function receiveOperation(db: Db, { ledger, rows, groups, attempts, shares }: Parts) {
   const statements = {
-    visible: db.prepare<
-      [{ backlogId: number; now: number; afterVisibleAt: number; afterId: number; limit: number }],
-      MessageRow
-    >(selectVisible),
+    visible: db.prepare<[After & { limit: number }], MessageRow>(selectVisible),
+    groupedVisible: db.prepare<[After & { limit: number }], MessageRow>(selectGroupedVisible),
+    ofTenant: db.prepare<[{ backlogId: number; groupId: string; now: number; limit: number }], MessageRow>(
+      selectOfTenant,
+    ),
+    nextTenant: db.prepare<[{ backlogId: number; after: string }], string>(selectNextTenant).pluck(),
     ofGroup: db.prepare<[{ backlogId: number; groupId: string; after: number; limit: number }], MessageRow>(
       selectGroupMessages,
     ),
@@ -109,18 +152,64 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
 
   function takeVisible(basket: Basket): void {
     const { ask, book } = basket;
-    let after = { afterVisibleAt: -1, afterId: -1 };
+    const noisy = shares.noisy(book.queue.id, ask.now);
+    if (noisy.length > 0 && !takeQuietFirst(basket, noisy)) return;
+    const after = (): After => ({ backlogId: book.backlogId, now: ask.now, afterVisibleAt: -1, afterId: -1 });
+    const [plain, grouped] = [after(), after()];
     while (hasRoom(basket)) {
       const limit = ask.limit - basket.taken.length;
-      const due = statements.visible.all({ backlogId: book.backlogId, now: ask.now, limit, ...after });
+      const due = inTurn(
+        statements.visible.all({ ...plain, limit }),
+        statements.groupedVisible.all({ ...grouped, limit }),
+        limit,
+      );
       for (const row of due) {
-        after = { afterVisibleAt: row.visibleAt, afterId: row.id };
-        // A visibility timeout of 0 puts a message that was just taken behind all others that are due.
-        if (basket.taken.some(({ receipt }) => receipt.message === row.id)) continue;
         if (decide(basket, row) === 'enough') return;
+        const passed = row.groupId === '' ? plain : grouped;
+        passed.afterVisibleAt = row.visibleAt;
+        passed.afterId = row.id;
       }
       if (due.length < limit) return;
     }
+  }
+
+  /**
+   * Fair queues: messages without a group first, then those of quiet groups, one group after the other, then those of
+   * noisy ones. Whatever is left is taken in the order of time: nobody waits while there is a message.
+   * @returns whether there may be room for more
+   */
+  function takeQuietFirst(basket: Basket, noisy: readonly string[]): boolean {
+    const { ask, book } = basket;
+    const { backlogId } = book;
+    const from = { backlogId, now: ask.now, afterVisibleAt: -1, afterId: -1 };
+    if (!takeAll(basket, statements.visible.all({ ...from, limit: ask.limit }))) return false;
+    const start = shares.lastQuiet(book.queue.id);
+    let last = start;
+    let isRound = false;
+    for (let count = 0; count < limits.quietGroupsExaminedMax && hasRoom(basket); count += 1) {
+      const groupId = statements.nextTenant.get({ backlogId, after: last });
+      if (groupId === undefined ? isRound || start === '' : isRound && groupId > start) break;
+      isRound ||= groupId === undefined;
+      last = groupId ?? '';
+      if (groupId === undefined || noisy.includes(groupId)) continue;
+      if (!takeTenant(basket, groupId)) break;
+    }
+    shares.setLastQuiet(book.queue.id, last);
+    return noisy.every((groupId) => takeTenant(basket, groupId));
+  }
+
+  function takeTenant(basket: Basket, groupId: string): boolean {
+    const { ask, book, taken } = basket;
+    const limit = ask.limit - taken.length;
+    return takeAll(
+      basket,
+      limit <= 0 ? [] : statements.ofTenant.all({ backlogId: book.backlogId, groupId, now: ask.now, limit }),
+    );
+  }
+
+  /** @returns whether there is room for more */
+  function takeAll(basket: Basket, due: readonly MessageRow[]): boolean {
+    return !due.some((row) => decide(basket, row) === 'enough') && hasRoom(basket);
   }
 
   /** One group after the other, as many as possible of each; a group just served goes behind the others. */
@@ -158,6 +247,8 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
 
   function decide(basket: Basket, row: MessageRow): Verdict {
     const { ask, book } = basket;
+    // A visibility timeout of 0 puts a message that was just taken behind all others that are due.
+    if (basket.taken.some(({ receipt }) => receipt.message === row.id)) return 'gone';
     basket.examinedCount += 1;
     if (isExpired(book, row, ask.now)) {
       rows.remove(book, row, ask.now);
@@ -234,10 +325,20 @@ export function receiveOperation(db: Db, ledger: Ledger, rows: MessageRows, grou
   }
 }
 
+/** Receives in an earlier queue do not count here, or a dead-letter queue's own policy would never see its messages. */
 const isReceivedTooOften = (book: Book, row: MessageRow): boolean => {
   const { deadLetter: policy } = book.queue.settings;
-  return policy !== null && row.receiveCount >= policy.maxReceiveCount;
+  if (policy === null || row.receiveCount < policy.maxReceiveCount) return false;
+  const before = decodeHistory(row.history).deadLetter?.receiveCount ?? 0;
+  return row.receiveCount - before >= policy.maxReceiveCount;
 };
+
+/** Two lists of messages as one, the longest visible first. */
+function inTurn(a: readonly MessageRow[], b: readonly MessageRow[], limit: number): readonly MessageRow[] {
+  if (b.length === 0) return a;
+  if (a.length === 0) return b;
+  return [...a, ...b].sort((x, y) => x.visibleAt - y.visibleAt || x.id - y.id).slice(0, limit);
+}
 
 /** The dead-letter queue of a queue, if it has one that is there and of its type. */
 export function deadLetterBook(ledger: Ledger, book: Book): Book | undefined {

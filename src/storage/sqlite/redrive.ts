@@ -10,26 +10,36 @@ import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import type { QueueRef } from '../../domain/queue.ts';
 import type { RedrivePlan, RedriveTask, TaskStatus } from '../../domain/redrive.ts';
+import type { Ids } from '../../ids.ts';
 import type { Page, PageAsk } from '../port.ts';
 import type { Db } from './database.ts';
 import { type Groups, isFifo } from './groups.ts';
 import type { IdempotencyKeys } from './idempotency.ts';
 import type { Book, Ledger } from './ledger.ts';
-import { decodeHistory, isExpired, type MessageRow, type MessageRows, messageColumns, messageOf } from './messages.ts';
+import { makeMessageId } from './message-id.ts';
+import {
+  decodeHistory,
+  isExpired,
+  isSound,
+  type MessageRow,
+  type MessageRows,
+  messageColumns,
+  messageOf,
+} from './messages.ts';
 
 const taskColumns = /* sql */ `
   number, task_id as taskId, account, source_queue_id as sourceQueueId, source, destination,
   rate_per_second as ratePerSecond, move_limit as moveLimit, status, moved_count as movedCount,
   to_move_count as toMoveCount, sequence_max as sequenceMax, cursor_enqueued_at as cursorEnqueuedAt,
   cursor_id as cursorId, skipped_until as skippedUntil, next_at as nextAt, started_at as startedAt,
-  finished_at as finishedAt, failure`;
+  finished_at as finishedAt, failure, renews_messages as renewsMessages`;
 
 const insertTask = /* sql */ `
   insert into tasks (number, task_id, account, source_queue_id, source, destination, rate_per_second, move_limit, status,
                      moved_count, to_move_count, sequence_max, cursor_enqueued_at, cursor_id, skipped_until, next_at,
-                     started_at, finished_at, failure)
+                     started_at, finished_at, failure, renews_messages)
   values (@number, @taskId, @account, @sourceQueueId, @source, @destination, @ratePerSecond, @moveLimit, 'running',
-          0, @toMoveCount, @sequenceMax, -1, -1, 0, @now, @now, null, null)`;
+          0, @toMoveCount, @sequenceMax, -1, -1, 0, @now, @now, null, null, @renewsMessages)`;
 
 const updateTask = /* sql */ `
   update tasks
@@ -77,6 +87,7 @@ type TaskRow = {
   readonly startedAt: number;
   readonly finishedAt: number | null;
   readonly failure: string | null;
+  readonly renewsMessages: number;
 };
 
 type Progress = { -readonly [K in keyof TaskRow]: TaskRow[K] };
@@ -98,7 +109,14 @@ const taskOf = (row: TaskRow): RedriveTask => ({
 
 export type RedriveOperations = ReturnType<typeof redriveOperations>;
 
-export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, groups: Groups, keys: IdempotencyKeys) {
+export function redriveOperations(
+  db: Db,
+  ledger: Ledger,
+  rows: MessageRows,
+  groups: Groups,
+  keys: IdempotencyKeys,
+  ids: Ids,
+) {
   const statements = {
     insert: db.prepare(insertTask),
     update: db.prepare(updateTask),
@@ -121,6 +139,7 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
       destination: string | null;
       ratePerSecond: number | null;
       limit: number | null;
+      renewsMessages?: boolean | undefined;
       idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
       now: Instant;
     }): { task: RedriveTask; isNew: boolean } {
@@ -146,6 +165,7 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
         moveLimit: ask.limit,
         toMoveCount: ask.limit === null ? messageCount : Math.min(ask.limit, messageCount),
         sequenceMax: ledger.nextNumber - 1,
+        renewsMessages: ask.renewsMessages === true ? 1 : 0,
         now: ask.now,
       });
       statements.deleteOld.run({ account, kept: limits.tasksKeptMax });
@@ -249,6 +269,13 @@ export function redriveOperations(db: Db, ledger: Ledger, rows: MessageRows, gro
     }
     const refusal = isFull(target, row);
     if (refusal !== undefined) return refusal;
+    if (task.renewsMessages === 1) {
+      if (!isSound(row, rows.fullBody(row))) {
+        rows.quarantine(source, row, now);
+        return undefined;
+      }
+      rows.renew(row, makeMessageId(now, row.id, ids.salt()), now);
+    }
     const change = { receiveCount: 0, enqueuedAt: now, deduplicationId: row.deduplicationId, history };
     rows.move(source, target, row, change, now);
     ledger.count(source, 'redriven', 1);
@@ -318,6 +345,11 @@ export function redriveReads(db: Db) {
     byTaskId: db.prepare<[{ account: string; taskId: string }], TaskRow>(
       `select ${taskColumns} from tasks where account = @account and task_id = @taskId`,
     ),
+    ofSource: db.prepare<[{ account: string; sourceQueueId: number; before: number; limit: number }], TaskRow>(
+      `select ${taskColumns} from tasks
+        where source_queue_id = @sourceQueueId and account = @account and number < @before
+        order by number desc limit @limit`,
+    ),
     list: db.prepare<[{ account: string; before: number; limit: number }], TaskRow>(
       `select ${taskColumns} from tasks where account = @account and number < @before order by number desc limit @limit`,
     ),
@@ -330,9 +362,14 @@ export function redriveReads(db: Db) {
       const row = statements.byTaskId.get(ask);
       return row === undefined ? null : taskOf(row);
     },
-    list(ask: { account: string } & PageAsk): Page<RedriveTask> {
+    list(ask: { account: string; sourceQueueId?: number | undefined } & PageAsk): Page<RedriveTask> {
       const before = ask.cursor === undefined ? Number.MAX_SAFE_INTEGER : Number(ask.cursor);
-      const found = statements.list.all({ account: ask.account, before, limit: ask.limit + 1 });
+      const { account, sourceQueueId } = ask;
+      const limit = ask.limit + 1;
+      const found =
+        sourceQueueId === undefined
+          ? statements.list.all({ account, before, limit })
+          : statements.ofSource.all({ account, sourceQueueId, before, limit });
       const page = found.slice(0, ask.limit);
       return {
         items: page.map(taskOf),

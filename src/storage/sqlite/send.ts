@@ -65,7 +65,7 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
       const one = admitted[i];
       if (refusal !== undefined) return refusal;
       if (one === undefined || isFault(one)) throw new Error('An entry is neither admitted nor refused.');
-      return store(book, draft, one, ask.now);
+      return store(book, draft, one, ask);
     });
   }
 
@@ -98,9 +98,10 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
     });
   }
 
-  function store(book: Book, draft: Draft, admitted: Admitted, now: Instant): Sent {
+  function store(book: Book, draft: Draft, admitted: Admitted, ask: SendAsk): Sent {
+    const { now } = ask;
     if (!isFifo(book.queue)) {
-      const { messageId } = storeNew(book, draft, admitted, now);
+      const { messageId } = storeNew(book, draft, admitted, ask);
       return { messageId: uuidText(messageId), sequence: null, isDuplicate: false };
     }
     const first = firstOf(book, admitted, now);
@@ -108,7 +109,7 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
       return { messageId: uuidText(first.messageId), sequence: first.sequence, isDuplicate: true };
     }
     const key = deduplicationKey(book, admitted);
-    const { id, messageId } = storeNew(book, draft, admitted, now);
+    const { id, messageId } = storeNew(book, draft, admitted, ask);
     const expiresAt = now + limits.deduplicationSeconds * 1000;
     // A row whose window has passed, and which upkeep has not met yet, makes room.
     statements.deleteDeduplication.run(key);
@@ -123,7 +124,12 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
     return first !== undefined && first.expiresAt >= now ? first : undefined;
   }
 
-  function storeNew(book: Book, draft: Draft, admitted: Admitted, now: Instant): { id: number; messageId: Buffer } {
+  function storeNew(
+    book: Book,
+    draft: Draft,
+    admitted: Admitted,
+    { now, senderId = '' }: SendAsk,
+  ): { id: number; messageId: Buffer } {
     const id = ledger.number();
     const messageId = makeMessageId(now, id, ids.salt());
     const message = {
@@ -135,6 +141,8 @@ export function sendOperation(db: Db, ledger: Ledger, rows: MessageRows, keys: I
       deduplicationId: admitted.deduplicationId,
       contentType: draft.contentType,
       attributes: encodeAttributes(draft.attributes),
+      traceHeader: draft.traceHeader ?? '',
+      senderId,
       body: draft.body,
     };
     rows.store(book, message, now);

@@ -4,8 +4,9 @@ import { type Instant, instant, secondsAfter } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import { hideFor, type Receipt, retryDelayOf, withFailure } from '../../domain/message.ts';
 import type { QueueRef } from '../../domain/queue.ts';
-import type { Settled, Settlement } from '../port.ts';
+import type { SettleAsk, Settled, Settlement } from '../port.ts';
 import type { Db } from './database.ts';
+import { isFifo } from './groups.ts';
 import type { Book, Ledger } from './ledger.ts';
 import { parseMessageId, uuidText } from './message-id.ts';
 import { decodeHistory, isExpired, type MessageFacts, type MessageRows } from './messages.ts';
@@ -24,13 +25,10 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
   const isLive = db.prepare<[{ backlogId: number }], number>(selectIsLive).pluck();
 
   return {
-    settle(ask: {
-      queue: QueueRef;
-      settlements: readonly Settlement[];
-      now: Instant;
-    }): readonly (Settled | FaultData)[] {
+    settle(ask: SettleAsk): readonly (Settled | FaultData)[] {
       const book = ledger.book(ask.queue);
-      return ask.settlements.map((settlement) => settleOne(book, settlement, ask.now));
+      const find = ask.isLenient === true && !isFifo(book.queue) ? meant : held;
+      return ask.settlements.map((settlement) => settleOne(book, settlement, find, ask.now));
     },
 
     removeMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): null {
@@ -67,8 +65,17 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
     return row;
   }
 
-  function settleOne(book: Book, settlement: Settlement, now: Instant): Settled | FaultData {
-    const row = held(book, settlement.receipt, now);
+  /** The message that the receipt stands for, held by it or not; undefined when it is no longer in the queue. */
+  function meant(book: Book, receipt: Receipt, now: Instant): MessageFacts | FaultData | undefined {
+    if (receipt.queueId !== book.queue.id) return fault('receiptForeign', { queue: book.queue.name });
+    const row = rows.factsById(receipt.message);
+    // In the same queue again after a redrive it is another message to whoever received it before.
+    const isThere = row?.backlogId === book.backlogId && row.receives >= receipt.receive && row.receiveCount > 0;
+    return isThere && !isExpired(book, row, now) ? row : undefined;
+  }
+
+  function settleOne(book: Book, settlement: Settlement, find: typeof held, now: Instant): Settled | FaultData {
+    const row = find(book, settlement.receipt, now);
     if (!isHeld(row)) {
       if (row !== undefined) return row;
       if (settlement.does === 'delete') return { visibleAt: null, messageId: null };

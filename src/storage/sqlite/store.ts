@@ -28,6 +28,7 @@ import {
 import { type Db, migrateDatabase, openWriter, proveSynchronous } from './database.ts';
 import { groupRows } from './groups.ts';
 import { idempotencyKeys } from './idempotency.ts';
+import { keyOperations } from './keys.ts';
 import { Ledger, type StateRow } from './ledger.ts';
 import { messageRows } from './messages.ts';
 import { queueOperations } from './queues.ts';
@@ -35,6 +36,7 @@ import { receiveOperation } from './receive.ts';
 import { redriveOperations } from './redrive.ts';
 import { sendOperation } from './send.ts';
 import { settleOperations } from './settle.ts';
+import { FairShares } from './shares.ts';
 import { upkeepOperation } from './upkeep.ts';
 
 export type StoreOptions = {
@@ -100,9 +102,10 @@ const codeOf = (error: unknown): string => (error instanceof Database.SqliteErro
 
 function createOperations(db: Db, ledger: Ledger, ids: Ids) {
   const groups = groupRows(db, ledger);
-  const rows = messageRows(db, ledger, groups);
+  const shares = new FairShares();
+  const rows = messageRows(db, ledger, groups, shares);
   const keys = idempotencyKeys(db);
-  const redrive = redriveOperations(db, ledger, rows, groups, keys);
+  const redrive = redriveOperations(db, ledger, rows, groups, keys, ids);
   const queues = queueOperations(db, ledger, groups);
   const upkeep = upkeepOperation(db, ledger, rows, redrive);
   return {
@@ -112,10 +115,11 @@ function createOperations(db: Db, ledger: Ledger, ids: Ids) {
       return queues.updateQueue(ask);
     },
     ...sendOperation(db, ledger, rows, keys, ids),
-    ...receiveOperation(db, ledger, rows, groups, receiveAttempts(db)),
+    ...receiveOperation(db, { ledger, rows, groups, attempts: receiveAttempts(db), shares }),
     ...settleOperations(db, ledger, rows),
     startRedrive: redrive.startRedrive,
     cancelTask: redrive.cancelTask,
+    ...keyOperations(db),
     upkeep: upkeep.upkeep,
   };
 }

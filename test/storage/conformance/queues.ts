@@ -63,8 +63,8 @@ export function queuesConform(engine: Engine): void {
           tags: { empty: '', Tag: 'a', tag: 'b', ключ: 'значение' },
         };
         const queue = await t.put('all.fifo', settings);
-        expect(queue.settings).toEqual(settings);
-        expect((await t.find('all.fifo'))?.settings).toEqual(settings);
+        expect(queue.settings).toMatchObject(settings);
+        expect((await t.find('all.fifo'))?.settings).toMatchObject(settings);
       });
 
       it('confirms an existing queue whatever its settings when none are named', async () => {

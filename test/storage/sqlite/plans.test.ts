@@ -24,6 +24,21 @@ const plans: readonly (readonly [name: string, sql: string, index: RegExp])[] = 
     receiveStatements.selectGroupMessages,
     /USING INDEX messages_group \(backlog_id=\? AND group_id=\? AND sequence>/,
   ],
+  [
+    'visible of groups',
+    receiveStatements.selectGroupedVisible,
+    /USING INDEX messages_grouped_visible \(backlog_id=\? AND visible_at>/,
+  ],
+  [
+    'visible of one group',
+    receiveStatements.selectOfTenant,
+    /USING INDEX messages_tenant \(backlog_id=\? AND group_id=\? AND visible_at</,
+  ],
+  [
+    'next group of a standard queue',
+    receiveStatements.selectNextTenant,
+    /USING COVERING INDEX messages_tenant \(backlog_id=\? AND group_id>/,
+  ],
   ['next visible', receiveStatements.selectNextVisibleAt, /USING COVERING INDEX messages_visible \(backlog_id=\?\)/],
   ['next group', groupStatements.selectNext, /USING COVERING INDEX message_groups_ready/],
   ['next ready group', groupStatements.selectNextReadyAt, /USING COVERING INDEX message_groups_ready/],

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { orThrow } from '../../domain/errors.ts';
+import { sequenceText } from '../../domain/fifo.ts';
+import type { QueueName } from '../../domain/queue-attributes.ts';
+import type { Sent } from '../../storage/port.ts';
+import { type ActionContext, defineAction } from '../action.ts';
+import { messageMembers, type Prepared, prepare, requireSaneOptions, type SentMessage } from '../draft.ts';
+import { asSqsError, missing } from '../errors.ts';
+import { queueNameOf } from '../queue-url.ts';
+import { struct, text } from '../shape.ts';
+
+export const sendResult = {
+  MD5OfMessageBody: 'text',
+  MD5OfMessageAttributes: 'text',
+  MD5OfMessageSystemAttributes: 'text',
+  MessageId: 'text',
+  SequenceNumber: 'text',
+} as const;
+
+/** What is said of a message that was stored. */
+export const sentMembers = (prepared: Prepared, { messageId, sequence }: Sent) => ({
+  MD5OfMessageBody: prepared.MD5OfMessageBody,
+  MD5OfMessageAttributes: prepared.MD5OfMessageAttributes,
+  MD5OfMessageSystemAttributes: prepared.MD5OfMessageSystemAttributes,
+  MessageId: messageId,
+  SequenceNumber: sequence === null ? undefined : sequenceText(sequence),
+});
+
+export const sendMessage = defineAction({
+  name: 'SendMessage',
+  input: z.object({ QueueUrl: text, ...messageMembers }),
+  output: struct(sendResult),
+  async run(input, context) {
+    const { broker, principal, traceHeader } = context;
+    const name = queueNameOf(input.QueueUrl, context);
+    if (input.MessageBody === undefined || input.MessageBody === '') throw missing('MessageBody');
+    requireSaneOptions(input);
+    const prepared = await prepareFor(name, input, traceHeader, context);
+    try {
+      const [outcome] = await broker.messages.send(principal, name, [prepared.draft]);
+      if (outcome === undefined) throw new Error('The broker answered no outcome.');
+      return sentMembers(prepared, orThrow<Sent>(outcome));
+    } catch (error) {
+      throw asSqsError(error, input);
+    }
+  },
+});
+
+/** That the queue does not exist is said before what is wrong with the content. */
+async function prepareFor(
+  name: QueueName,
+  message: SentMessage,
+  traceHeader: string | undefined,
+  { broker, principal }: ActionContext,
+): Promise<Prepared> {
+  try {
+    return prepare(message, traceHeader);
+  } catch (error) {
+    await broker.queues.find(principal, name);
+    throw error;
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * The SQS facade: one plugin that answers both protocols of SQS at `POST /` and at the addresses of queues.
+ *
+ * A request goes through: its raw bytes are authenticated, its protocol reads action and members, the action's schema
+ * checks them, the action runs, the protocol writes what it gave. Whatever is thrown on the way is written in the
+ * request's protocol, too.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Broker } from '../broker/broker.ts';
+import type { Clock } from '../clock.ts';
+import { Fault } from '../domain/errors.ts';
+import { limits } from '../domain/limits.ts';
+import type { Principal } from '../domain/principal.ts';
+import { type Arrivals, bytesOf, takeBytes } from '../http/bodies.ts';
+import { faultOfFramework } from '../http/framework-errors.ts';
+import type { Ids } from '../ids.ts';
+import type { SqsSettings } from './action.ts';
+import { errorOfFault, SqsError, sqsShapes } from './errors.ts';
+import { jsonType, queryErrorHeader, writeJson, writeJsonError } from './json.ts';
+import { peekMessages } from './peek.ts';
+import { writeXml, writeXmlError, xmlType } from './query.ts';
+import { originOf } from './queue-url.ts';
+import { type Call, inputOf, isJson, readCall, saysNothing } from './request.ts';
+
+export type SqsDeps = {
+  readonly broker: Broker;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Logger;
+  readonly arrivals: Arrivals;
+  readonly settings: SqsSettings;
+  /** Who asks, by the request as it came: raw headers, and the raw bytes of the body that a signature covers. */
+  readonly authenticate: (request: FastifyRequest, rawBody: Buffer) => Principal | Promise<Principal>;
+};
+
+/** The addresses of queues; those after the first are other emulators'. A trailing slash is tolerated. */
+const queuePaths = ['/:account(^\\d{12}$)/:queue', '/queue/:region/:account/:queue', '/queue/:queue'].flatMap(
+  (path) => [path, `${path}/`],
+);
+const peekPaths = ['/_aws/sqs/messages', '/_aws/sqs/messages/:region/:account/:queue'];
+
+/** Mounts the facade. It shares `GET /`, and all addresses that are nobody's, by what the request says. */
+export function mountSqs(app: FastifyInstance, deps: SqsDeps): void {
+  app.addConstraintStrategy(spokenProtocol);
+  app.register(async (scope) => {
+    takeBytes(scope, deps.arrivals, limits.sqsBodyBytesMax);
+    scope.setErrorHandler((error, request, reply) => answerError(error, request, reply, deps));
+    const common = { bodyLimit: limits.sqsBodyBytesMax, config: { action: 'signed' as const } };
+    const handler = (request: FastifyRequest, reply: FastifyReply) => serve(request, reply, deps);
+    const asks = { constraints: { [spokenProtocol.name]: sqsSpoken } };
+    scope.route({ ...common, method: 'POST', url: '/', handler });
+    scope.route({ ...common, ...asks, method: 'GET', url: '/', handler });
+    scope.route({ ...common, ...asks, method: ['GET', 'POST'], url: '/*', handler });
+    for (const url of queuePaths) scope.route({ ...common, method: ['GET', 'POST'], url, handler });
+    for (const url of peekPaths) {
+      scope.route({
+        ...common,
+        method: ['GET', 'POST'],
+        url,
+        handler: async (request, reply) => {
+          const principal = await deps.authenticate(request, bytesOf(request));
+          return peekMessages(request, reply, contextOf(request, reply, principal, deps), newRequestId(deps));
+        },
+      });
+    }
+  });
+}
+
+const sqsSpoken = 'sqs';
+
+type Strategy = Parameters<FastifyInstance['addConstraintStrategy']>[0];
+type Handlers = ReturnType<Strategy['storage']>;
+
+/** Tells requests in SQS's protocols from others at addresses that both have. */
+const spokenProtocol: Strategy = {
+  name: 'protocol',
+  storage() {
+    const handlers = new Map<unknown, ReturnType<Handlers['get']>>();
+    return {
+      get: (value) => handlers.get(value) ?? null,
+      set: (value, handler) => void handlers.set(value, handler),
+    };
+  },
+  deriveConstraint({ url = '', headers }) {
+    if (headers['x-amz-target'] !== undefined) return sqsSpoken;
+    const query = url.indexOf('?');
+    return query !== -1 && actionParameter.test(url.slice(query)) ? sqsSpoken : undefined;
+  },
+  validate: () => true,
+  mustMatchWhenDerived: false,
+};
+const actionParameter = /[?&]Action=/;
+
+const newRequestId = ({ ids, clock }: SqsDeps): string => ids.uuid(clock.now());
+
+async function serve(request: FastifyRequest, reply: FastifyReply, deps: SqsDeps): Promise<FastifyReply> {
+  const rawBody = bytesOf(request);
+  const principal = await deps.authenticate(request, rawBody);
+  if (saysNothing(request, rawBody)) return answerNothing(reply, newRequestId(deps));
+  const call = readCall(request, rawBody);
+  const context = contextOf(request, reply, principal, deps);
+  const result = await call.action.run(inputOf(call) as never, { ...context, isQuery: call.protocol === 'query' });
+  return answer(reply, call, result, newRequestId(deps));
+}
+
+function contextOf(request: FastifyRequest, reply: FastifyReply, principal: Principal, deps: SqsDeps) {
+  const { settings, broker, clock } = deps;
+  const trace = request.headers['x-amzn-trace-id'];
+  return {
+    ...settings,
+    broker,
+    clock,
+    principal,
+    reply,
+    origin: originOf(request, settings.publicUrl),
+    traceHeader: typeof trace === 'string' && trace !== '' ? trace : undefined,
+    isQuery: true,
+  };
+}
+
+function answer(reply: FastifyReply, { protocol, action }: Call, result: object, requestId: string): FastifyReply {
+  reply.header('x-amzn-requestid', requestId);
+  if (protocol === 'json')
+    return reply.header('content-type', jsonType).send(Buffer.from(writeJson(result, action.output)));
+  return reply
+    .header('content-type', xmlType)
+    .send(Buffer.from(writeXml(action.name, result, action.output, requestId)));
+}
+
+/** What is answered at an address of SQS to a request that asks for no action. */
+function answerNothing(reply: FastifyReply, requestId: string): FastifyReply {
+  reply.code(404).header('x-amzn-requestid', requestId).header('content-type', xmlType);
+  return reply.send(Buffer.from('<UnknownOperationException/>'));
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, deps: SqsDeps): FastifyReply {
+  const known = errorOf(error, request, deps.log);
+  const requestId = newRequestId(deps);
+  reply.code(sqsShapes[known.shape].status).header('x-amzn-requestid', requestId);
+  if (isJson(request)) {
+    reply.header('content-type', jsonType).header('x-amzn-query-error', queryErrorHeader(known));
+    return reply.send(Buffer.from(writeJsonError(known)));
+  }
+  return reply.header('content-type', xmlType).send(Buffer.from(writeXmlError(known, requestId)));
+}
+
+function errorOf(error: unknown, request: FastifyRequest, log: Logger): SqsError {
+  if (error instanceof SqsError) return error;
+  const facts = { bodyLimit: limits.sqsBodyBytesMax, contentType: '', path: '' };
+  const fault = error instanceof Fault ? error : faultOfFramework(error, facts);
+  if (fault !== undefined) {
+    if (fault.data.fault === 'storageFailed') log.error({ requestId: request.id, err: fault }, 'storage failed');
+    return errorOfFault(fault.data);
+  }
+  log.error({ requestId: request.id, err: error }, 'request failed');
+  return new SqsError('InternalFailure', 'Whether the request took effect is unknown.');
+}

@@ -1,0 +1,121 @@
+/** What a request asks for: its protocol, its action, and the members that the action's schema lets through. */
+import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { essenceOf, formType } from '../http/media-type.ts';
+import type { SqsAction } from './action.ts';
+import { findAction, sqsActions } from './actions.ts';
+import { addressText, missing, SqsError } from './errors.ts';
+import { readJsonInput, targetPrefix, withoutNulls } from './json.ts';
+import { formText, type Parameters, planOf, readForm, readQueryInput } from './query.ts';
+
+export type Call = {
+  readonly protocol: 'json' | 'query';
+  readonly action: SqsAction;
+  /** Not yet checked. */
+  readonly members: object;
+};
+
+const jsonTypePattern = /^application\/x-amz-json-1\.\d$/;
+
+export const isJson = ({ headers }: FastifyRequest): boolean =>
+  headers['x-amz-target'] !== undefined || jsonTypePattern.test(essenceOf(headers['content-type'] ?? ''));
+
+/** A visit: neither protocol is spoken, and no action is named. */
+export function saysNothing(request: FastifyRequest, body: Buffer): boolean {
+  return !isJson(request) && !parametersOf(request, body).has('Action');
+}
+
+/** What was read is looked at more than once, by whoever admits it and by whoever does it. */
+const callsRead = new WeakMap<FastifyRequest, Call>();
+const inputsRead = new WeakMap<Call, object>();
+
+/** @throws SqsError, malformedBody */
+export function readCall(request: FastifyRequest, body: Buffer): Call {
+  const known = callsRead.get(request);
+  if (known !== undefined) return known;
+  const call = isJson(request) ? readJsonCall(request, body) : readQueryCall(request, body);
+  callsRead.set(request, call);
+  return call;
+}
+
+const unknownAction = (name: string): SqsError =>
+  new SqsError('UnknownOperationException', `The action ${name.slice(0, 128)} is not valid for this endpoint.`);
+
+function readJsonCall({ headers }: FastifyRequest, body: Buffer): Call {
+  const target = headers['x-amz-target'];
+  const name = typeof target === 'string' && target.startsWith(targetPrefix) ? target.slice(targetPrefix.length) : '';
+  const action = findAction(name);
+  if (action === undefined) throw unknownAction(name);
+  return { protocol: 'json', action, members: readJsonInput(body) };
+}
+
+/** Read once per request: it is looked at twice. */
+const parametersRead = new WeakMap<FastifyRequest, Parameters>();
+
+/** The parameters of the query string and of a form body, which wins. */
+function parametersOf(request: FastifyRequest, body: Buffer): Parameters {
+  const known = parametersRead.get(request);
+  if (known !== undefined) return known;
+  const parameters = new Map<string, string>();
+  const { url, headers } = request;
+  const query = url.indexOf('?');
+  if (query !== -1) readForm(url.slice(query + 1), parameters);
+  const type = headers['content-type'];
+  if (body.byteLength > 0 && (type === undefined || essenceOf(type) === formType)) {
+    readForm(formText(body), parameters);
+  }
+  parametersRead.set(request, parameters);
+  return parameters;
+}
+
+const plans = new Map(sqsActions.map((action) => [action.name, planOf(action.input)]));
+
+function readQueryCall(request: FastifyRequest, body: Buffer): Call {
+  const parameters = parametersOf(request, body);
+  const name = parameters.get('Action') ?? '';
+  const action = findAction(name);
+  const plan = plans.get(name);
+  if (action === undefined || plan === undefined) throw unknownAction(name);
+  const path = pathOf(request);
+  if (path === '/') return { protocol: 'query', action, members: readQueryInput(parameters, plan) };
+  if ((request.params as { readonly queue?: string }).queue === undefined) {
+    throw new SqsError('InvalidAddress', addressText(path.slice(0, 256)));
+  }
+  if (!action.isForQueuePath) throw unknownAction(name);
+  return { protocol: 'query', action, members: { QueueUrl: path, ...readQueryInput(parameters, plan) } };
+}
+
+const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '/';
+
+/** The members as the action's schema types them. @throws SqsError */
+export function inputOf(call: Call): object {
+  const known = inputsRead.get(call);
+  if (known !== undefined) return known;
+  const input = checkedInput(call);
+  inputsRead.set(call, input);
+  return input;
+}
+
+function checkedInput({ action, members, protocol }: Call): object {
+  const parsed = action.input.safeParse(members);
+  if (parsed.success) return parsed.data;
+  // Seldom: a member that is null counts as absent.
+  const again = protocol === 'json' ? action.input.safeParse(withoutNulls(members)) : parsed;
+  if (again.success) return again.data;
+  throw errorOfIssues(again.error.issues);
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Values of another type come first, whatever else is missing. */
+function errorOfIssues(issues: readonly Issue[]): SqsError {
+  const wrong = issues.find((issue) => !isMissing(issue));
+  if (wrong !== undefined) {
+    return new SqsError('SerializationException', `The value of ${wrong.path.join('.')} is of another type.`);
+  }
+  return missing(issues[0]?.path.join('.') ?? '');
+}
+
+/** Absent, or an empty text where one is required. */
+const isMissing = (issue: Issue): boolean =>
+  issue.code === 'too_small' || (issue.code === 'invalid_type' && issue.message.endsWith('received undefined'));
