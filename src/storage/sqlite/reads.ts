@@ -4,6 +4,7 @@
  */
 import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
+import { limits } from '../../domain/limits.ts';
 import { type Message, type MessageState, messageState } from '../../domain/message.ts';
 import type { GroupView, Queue, QueueRef, QueueStats } from '../../domain/queue.ts';
 import type { RedrivePlan } from '../../domain/redrive.ts';
@@ -20,10 +21,13 @@ import { redriveReads } from './redrive.ts';
 /** Rows that one page of a peek may look at: those of another state or past their retention are passed over. */
 const peekRowsExaminedMax = 2_000;
 
+/** Without texts and bodies, which may be a mebibyte each: what is shown is fetched one by one. Index messages_enqueued. */
 const selectPeek = /* sql */ `
-  select ${messageColumns} from messages
+  select id, enqueued_at as enqueuedAt, visible_at as visibleAt, held_until as heldUntil, bytes from messages
    where backlog_id = @backlogId and (enqueued_at, id) > (@enqueuedAt, @id)
    order by enqueued_at, id limit @limit`;
+
+type PeekRow = Pick<MessageRow, 'id' | 'enqueuedAt' | 'visibleAt' | 'heldUntil' | 'bytes'>;
 
 const selectStats = /* sql */ `
   select q.backlog_id as backlogId, q.settings ->> '$.retentionSeconds' as retentionSeconds,
@@ -103,7 +107,7 @@ export function createReads(db: Db): Reads {
     hidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(sumHidden),
     expired: db.prepare<[{ backlogId: number; now: number; until: number; limit: number }], Sums>(sumExpired),
     oldest: db.prepare<[{ backlogId: number; until: number }], number>(selectOldestSentAt).pluck(),
-    peek: db.prepare<[{ backlogId: number; enqueuedAt: number; id: number; limit: number }], MessageRow>(selectPeek),
+    peek: db.prepare<[{ backlogId: number; enqueuedAt: number; id: number; limit: number }], PeekRow>(selectPeek),
     message: db.prepare<[{ id: number }], MessageRow>(`select ${messageColumns} from messages where id = @id`),
     body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
   };
@@ -219,6 +223,7 @@ export function createReads(db: Db): Reads {
     },
   };
 
+  /** As many as are asked for and as fit in limits.receiveBytesMax; always at least one. */
   function peekPage(
     row: QueueRow,
     state: MessageState | 'all',
@@ -228,12 +233,17 @@ export function createReads(db: Db): Reads {
   ): Page<Message> {
     const book = { queue: queueOf(row) };
     const items: Message[] = [];
+    let bytes = 0;
     let [enqueuedAt = -1, id = -1] = (cursor ?? '-1.-1').split('.').map(Number);
     for (let examinedCount = 0; examinedCount < peekRowsExaminedMax; ) {
       const found = statements.peek.all({ backlogId: row.backlog_id, enqueuedAt, id, limit });
       for (const one of found) {
         const isShown = !isExpired(book, one, now) && (state === 'all' || stateOf(one, now) === state);
-        if (isShown) items.push(messageOf(one, bodyOf(one)));
+        if (isShown) {
+          bytes += one.bytes;
+          if (items.length > 0 && bytes > limits.receiveBytesMax) return { items, nextCursor: `${enqueuedAt}.${id}` };
+          items.push(wholeMessage(one.id));
+        }
         ({ enqueuedAt, id } = one);
         if (items.length === limit) return { items, nextCursor: `${enqueuedAt}.${id}` };
       }
@@ -242,7 +252,13 @@ export function createReads(db: Db): Reads {
     }
     return { items, nextCursor: `${enqueuedAt}.${id}` };
   }
+
+  function wholeMessage(id: number): Message {
+    const row = statements.message.get({ id });
+    if (row === undefined) throw new Error('A message is gone from the snapshot it was seen in.');
+    return messageOf(row, bodyOf(row));
+  }
 }
 
-const stateOf = (row: MessageRow, now: Instant): MessageState =>
+const stateOf = (row: Pick<MessageRow, 'visibleAt' | 'heldUntil'>, now: Instant): MessageState =>
   messageState({ visibleAt: instant(row.visibleAt), heldUntil: instant(row.heldUntil) }, now);

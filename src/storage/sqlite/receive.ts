@@ -256,7 +256,7 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
       return 'gone';
     }
     const body = rows.fullBody(row);
-    if (basket.taken.length > 0 && basket.bytes + body.byteLength > ask.bytesMax) return 'enough';
+    if (basket.taken.length > 0 && basket.bytes + row.bytes > ask.bytesMax) return 'enough';
     if (!isSound(row, body)) {
       rows.quarantine(book, row, ask.now);
       return 'gone';
@@ -277,7 +277,7 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
     const seconds = ask.visibilitySeconds ?? settings.visibilityTimeoutSeconds;
     const times = hideFor(settings, receiveCount, ask.now, seconds);
     rows.hold(book, row, times, ask.now);
-    basket.bytes += body.byteLength;
+    basket.bytes += row.bytes;
     basket.taken.push({
       ...messageOf(row, body),
       ...times,
