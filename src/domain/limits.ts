@@ -38,7 +38,7 @@ export const limits = {
   jsonKeysPerObjectMax: 256,
   /** Messages of one receive through REST (SQS: 10). */
   receiveMessagesMax: 100,
-  /** Bytes of bodies in one receive: as many messages as fit, and always at least one. */
+  /** Message bytes (bodies and attributes) of one receive or one page of a peek: as many as fit, always at least one. */
   receiveBytesMax: 8 * 1_048_576,
   /** SQS. */
   waitSecondsMax: 20,

@@ -5,7 +5,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { limits } from '../domain/limits.ts';
-import { type Message, messageState } from '../domain/message.ts';
+import { type Message, messageBytes, messageState } from '../domain/message.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import { bytesOf } from '../http/bodies.ts';
 import { prefersJson } from '../http/media-type.ts';
@@ -49,8 +49,9 @@ export async function peekMessages(
     .send(Buffer.from(writeXml('ReceiveMessage', { Messages: messages }, output, requestId)));
 }
 
-/** So many messages are shown at most. */
+/** So many messages are shown at most: there are no pages. Nor are there more bytes than a receive may hand out. */
 const shownMax = limits.pageItemsMax;
+const shownBytesMax = limits.receiveBytesMax;
 
 async function all(
   name: QueueName,
@@ -58,15 +59,21 @@ async function all(
   shown: ReadonlySet<string>,
 ): Promise<readonly Message[]> {
   const found: Message[] = [];
+  let bytes = 0;
   let cursor: string | undefined;
   do {
     const ask = { state: 'all' as const, limit: limits.peekMessagesMax, cursor };
     const page = await broker.messages.peek(principal, name, ask);
     const now = clock.now();
-    found.push(...page.items.filter((message) => shown.has(messageState(message, now))));
+    for (const message of page.items) {
+      if (!shown.has(messageState(message, now))) continue;
+      bytes += messageBytes(message);
+      if (found.length === shownMax || (found.length > 0 && bytes > shownBytesMax)) return found;
+      found.push(message);
+    }
     cursor = page.nextCursor ?? undefined;
-  } while (cursor !== undefined && found.length < shownMax);
-  return found.slice(0, shownMax);
+  } while (cursor !== undefined);
+  return found;
 }
 
 type Named = Readonly<Record<string, unknown>>;

@@ -58,7 +58,7 @@ export type ReceiveAsk = {
   readonly queue: QueueRef;
   /** 1 to limits.receiveMessagesMax. */
   readonly limit: number;
-  /** Sum of body bytes to stop at; at least one message is handed out. */
+  /** Sum of message bytes (bodies and attributes) to stop at; at least one message is handed out. */
   readonly bytesMax: number;
   /** Absent: the queue's setting. */
   readonly visibilitySeconds?: number | undefined;
@@ -176,7 +176,8 @@ export interface Storage {
   /** One outcome per settlement: receiptForeign, receiptExpired, visibilityTooLong, deadLetterQueueMissing, messageNotFound.
    *  Deleting what is gone already is a success. @throws queueNotFound */
   settle(ask: SettleAsk): Promise<readonly (Settled | FaultData)[]>;
-  /** Oldest first; changes nothing. @throws queueNotFound */
+  /** Oldest first; changes nothing. A page ends early when it holds limits.receiveBytesMax, or when many messages were
+   *  passed over: only `nextCursor` tells whether there are more. @throws queueNotFound */
   peek(ask: { queue: QueueRef; state: MessageState | 'all'; now: Instant } & PageAsk): Promise<Page<Message>>;
   findMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<Message | null>;
   /** An operator removes one message, held or not. @throws queueNotFound, messageNotFound */

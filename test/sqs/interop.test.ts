@@ -1,5 +1,6 @@
 /** A queue is one thing: what one API makes, sends and sets, the other sees. */
 import { describe, expect, it } from 'vitest';
+import { limits } from '../../src/domain/limits.ts';
 import { arnOf, openSqs, overBoth, redrivePolicy, type Sqs, textAttribute } from '../support/sqs.ts';
 
 type View = Readonly<Record<string, unknown>> & { readonly messages?: readonly View[] };
@@ -209,6 +210,15 @@ describe('a look through the developer endpoint', () => {
     const { payload, headers } = await look(t, query, '*/*');
     expect(headers['content-type']).toBe('text/xml');
     expect([...payload.matchAll(/<Body>(\w+)<\/Body>/g)].map((match) => match[1])).toEqual(['held', 'free', 'late']);
+  });
+
+  it('shows no more bytes than a receive may hand out', async () => {
+    const t = await openSqs('json');
+    const QueueUrl = await t.queue('q');
+    for (let i = 0; i < 10; i += 1) await t.send(QueueUrl, 'x'.repeat(limits.messageBytesMax));
+    const { payload } = await look(t, `?QueueUrl=${encodeURIComponent(QueueUrl)}`);
+    const { Message } = JSON.parse(payload).ReceiveMessageResponse.ReceiveMessageResult;
+    expect(Message).toHaveLength(limits.receiveBytesMax / limits.messageBytesMax);
   });
 
   it('of a queue that is not there is refused', async () => {

@@ -291,7 +291,15 @@ export function messagesConform(engine: Engine): void {
         expect(await t.receiveBodies('q')).toEqual(['a', 'b', 'c']);
       });
 
-      it('stops before the sum of bodies would pass the bytes asked for, but hands out one at least', async () => {
+      it('counts attributes against the bytes asked for', async () => {
+        const t = await withQueue();
+        const wide = attributes({ a: { type: 'String', value: 'x'.repeat(92) } });
+        await t.send('q', { body: '0', attributes: wide }, { body: '1', attributes: wide });
+        expect(await t.receive('q', { bytesMax: 199, visibilitySeconds: 0 })).toHaveLength(1);
+        expect(await t.receive('q', { bytesMax: 200, visibilitySeconds: 0 })).toHaveLength(2);
+      });
+
+      it('stops before the sum of messages would pass the bytes asked for, but hands out one at least', async () => {
         const t = await withQueue();
         await t.send('q', ...numbered(4).map((_, i) => `${i}`.padEnd(100, '.')));
         expect(await t.receive('q', { bytesMax: 1, visibilitySeconds: 0 })).toHaveLength(1);
@@ -611,6 +619,23 @@ export function messagesConform(engine: Engine): void {
           expect(bodiesOf(await t.peek('q', 'all', limit))).toEqual([...numbered(25), ...numbered(5, 'late')]);
           expect(bodiesOf(await t.peek('q', 'delayed', limit))).toEqual(numbered(5, 'late'));
         }
+      });
+
+      it('ends a page before it holds more bytes than a receive may, attributes counted, and goes on from there', async () => {
+        const t = await withQueue();
+        const mebibyte = 1_048_576;
+        const wide = attributes({ a: { type: 'String', value: 'x'.repeat(mebibyte / 2 - 7) } });
+        for (const name of numbered(10)) {
+          await t.send('q', { body: name.padEnd(mebibyte / 2, '.'), attributes: wide });
+        }
+        const look = (cursor?: string) =>
+          t.storage.peek({ queue: t.ref('q'), state: 'all', limit: 100, now: t.now, cursor });
+        const first = await look();
+        expect(first.items).toHaveLength(limits.receiveBytesMax / mebibyte);
+        const second = await look(first.nextCursor ?? '');
+        expect(second.nextCursor).toBeNull();
+        const names = [...first.items, ...second.items].map((message) => bodyOf(message).slice(0, 2));
+        expect(names).toEqual(numbered(10));
       });
 
       it('shows FIFO messages in the order of their sequence numbers', async () => {
