@@ -7,7 +7,7 @@ import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../
 import { anonymousId, authorize, type Principal } from '../domain/principal.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import type { ReceiptSeal } from '../domain/receipt-handle.ts';
-import type { Page, PageAsk, Sent, Settled, Settlement, Storage } from '../storage/port.ts';
+import type { Page, PageAsk, ReceiveAnswer, Sent, Settled, Settlement, Storage } from '../storage/port.ts';
 import type { Keys } from './keys.ts';
 import type { Waiters } from './waiters.ts';
 
@@ -42,7 +42,7 @@ export type ReceiveOptions = {
   /** Absent: the queue's `visibilityTimeoutSeconds`. */
   readonly visibilitySeconds?: number | undefined;
   readonly attemptId?: string | undefined;
-  /** Aborted when the client has gone: nothing is received for it any more. */
+  /** Aborted when the client has gone: nothing is received for it any more, and what was received goes back. */
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -101,6 +101,17 @@ export function createMessages({ storage, clock, waiters, keys, seal }: Deps): M
       now: clock.now(),
     });
 
+  /**
+   * Nobody reads the answer any more: its messages go to others at once instead of staying hidden for nothing. Those of
+   * a repeated attempt stay, since whoever had the first answer may be at work on them.
+   */
+  const giveBack = async (principal: Principal, queue: QueueName, options: ReceiveOptions, answer: ReceiveAnswer) => {
+    if (answer.messages.length === 0 || answer.isReplay) return;
+    const receipts = answer.messages.map(({ receipt }) => receipt);
+    const { attemptId } = options;
+    await storage.unreceive({ queue: ref(principal, queue), receipts, attemptId, now: clock.now() });
+  };
+
   const held = (message: ReceivedMessage): HeldMessage => ({ ...message, receiptHandle: seal.seal(message.receipt) });
 
   return {
@@ -112,9 +123,15 @@ export function createMessages({ storage, clock, waiters, keys, seal }: Deps): M
     },
 
     async receive(principal, queue, options) {
+      const isGone = () => options.signal?.aborted === true;
+      if (isGone()) return [];
       const first = await receiveOnce(principal, queue, options);
       if (first.messages.length > 0) {
         if (first.nextVisibleAt !== null) waiters.ring({ queueId: first.queueId, at: first.nextVisibleAt, count: 1 });
+        if (isGone()) {
+          await giveBack(principal, queue, options, first);
+          return [];
+        }
         return first.messages.map(held);
       }
       const waitSeconds = options.waitSeconds ?? first.waitSeconds;
@@ -167,20 +184,29 @@ export function createMessages({ storage, clock, waiters, keys, seal }: Deps): M
     if (options.signal?.aborted === true) end();
     const waiter = waiters.join(queueId, over.signal);
     const unwatch = keys.watch(principal, end);
+    /** The ring that woke us stands for a message: when we do not look, somebody else must. */
+    let owesLook = false;
     try {
       while (true) {
         keys.requireInForce(principal);
         if (over.signal.aborted) return [];
         const answer = await receiveOnce(principal, queue, options);
         if (answer.nextVisibleAt !== null) waiters.ring({ queueId, at: answer.nextVisibleAt, count: 1 });
+        if (over.signal.aborted) {
+          await giveBack(principal, queue, options, answer);
+          continue;
+        }
+        owesLook = false;
         if (answer.messages.length > 0) return answer.messages.map(held);
         if ((await waiter.rung(deadline)) === 'over') {
           keys.requireInForce(principal);
           return [];
         }
+        owesLook = true;
       }
     } finally {
       waiter.leave();
+      if (owesLook) waiters.ring({ queueId, at: clock.now(), count: 1 });
       unwatch();
       options.signal?.removeEventListener('abort', end);
     }

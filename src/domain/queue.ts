@@ -30,7 +30,7 @@ export type QueueCounts = {
   readonly oldestSentAt: Instant | null;
 };
 
-/** Totals since the queue was created; they never fall. */
+/** Totals since the queue was created. They never fall, but for a receive that is undone because nobody was left to have it. */
 export type QueueTotals = {
   readonly sentTotal: number;
   readonly receivedTotal: number;

@@ -40,21 +40,17 @@ async function receive({ broker }: RestDeps, request: FastifyRequest, reply: Fas
   return `{"messages":[${messages.map((message) => receivedJson(message, message.receiptHandle)).join(',')}]}`;
 }
 
-/** The signal is made when the broker asks for it: only a receive that waits does. */
 function receiveOptions(
   reply: FastifyReply,
   max: number,
   query: { readonly wait?: number; readonly visibility?: number; readonly attempt?: string },
 ): ReceiveOptions {
-  const gone = clientGone(reply);
   return {
     max,
     waitSeconds: query.wait,
     visibilitySeconds: query.visibility,
     attemptId: query.attempt,
-    get signal() {
-      return gone();
-    },
+    signal: clientGone(reply),
   };
 }
 

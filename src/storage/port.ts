@@ -69,11 +69,21 @@ export type ReceiveAsk = {
 
 export type ReceiveAnswer = {
   readonly messages: readonly ReceivedMessage[];
+  /** The messages of an earlier receive with the same attempt id. */
+  readonly isReplay: boolean;
   readonly queueId: number;
   /** The queue's own `waitSeconds`. */
   readonly waitSeconds: number;
   /** When the next message becomes visible if nothing else happens; `now` or earlier: more can be had at once. */
   readonly nextVisibleAt: Instant | null;
+};
+
+export type UnreceiveAsk = {
+  readonly queue: QueueRef;
+  readonly receipts: readonly Receipt[];
+  /** That of the receive: it may be used again. */
+  readonly attemptId?: string | undefined;
+  readonly now: Instant;
 };
 
 /** One thing to do with a held message. */
@@ -173,6 +183,10 @@ export interface Storage {
    *  dead-letter queue here, an expired one is removed, a damaged one set aside. Order on standard queues: the longest
    *  visible first. @throws queueNotFound, tooManyInFlight, attemptIdReused */
   receive(ask: ReceiveAsk): Promise<ReceiveAnswer>;
+  /** Undoes a receive whose answer will never be read: its messages can be received at once, and neither they nor the
+   *  totals know of it; its receipts are void. Those that no longer are as that receive left them are passed over.
+   *  @throws queueNotFound */
+  unreceive(ask: UnreceiveAsk): Promise<{ readonly undoneCount: number }>;
   /** One outcome per settlement: receiptForeign, receiptExpired, visibilityTooLong, deadLetterQueueMissing, messageNotFound.
    *  Deleting what is gone already is a success. @throws queueNotFound */
   settle(ask: SettleAsk): Promise<readonly (Settled | FaultData)[]>;

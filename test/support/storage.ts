@@ -221,6 +221,12 @@ export class Trial {
     return bodiesOf(await this.receive(name, options));
   }
 
+  /** Undoes the receive of these messages; how many it undid. */
+  async unreceive(name: string, held: readonly Held[], attemptId?: string): Promise<number> {
+    const ask = { queue: this.ref(name), receipts: held.map(receiptOf), attemptId, now: this.#now };
+    return (await this.#storage.unreceive(ask)).undoneCount;
+  }
+
   settle(name: string, ...settlements: readonly Settlement[]): Promise<readonly (Settled | FaultData)[]> {
     return this.#storage.settle({ queue: this.ref(name), settlements, now: this.#now });
   }

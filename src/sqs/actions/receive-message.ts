@@ -42,15 +42,12 @@ export const receiveMessage = defineAction({
     );
     requireId('ReceiveRequestAttemptId', input.ReceiveRequestAttemptId);
     const name = queueNameOf(input.QueueUrl, context);
-    const gone = clientGone(context.reply);
     const messages = await receive(name, context, {
       max,
       waitSeconds,
       visibilitySeconds: VisibilityTimeout,
       attemptId: input.ReceiveRequestAttemptId,
-      get signal() {
-        return gone();
-      },
+      signal: clientGone(context.reply),
     });
     if (messages.length === 0) return {};
     const system = systemAttributesAsked(input);

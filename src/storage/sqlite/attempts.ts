@@ -28,6 +28,7 @@ export function receiveAttempts(db: Db) {
     insert: db.prepare(insertAttempt),
     update: db.prepare(updateAttempt),
     delete: db.prepare('delete from receive_attempts where id = @id'),
+    forget: db.prepare('delete from receive_attempts where backlog_id = @backlogId and attempt_id = @attemptId'),
   };
   const answerOf = (messages: readonly ReceivedMessage[]): string =>
     JSON.stringify(messages.map(({ receipt, heldUntil }) => [receipt.message, receipt.receive, heldUntil]));
@@ -47,6 +48,9 @@ export function receiveAttempts(db: Db) {
     store(backlogId: number, attemptId: string, messages: readonly ReceivedMessage[], now: Instant): void {
       const expiresAt = now + limits.attemptSeconds * 1000;
       statements.insert.run({ backlogId, attemptId, answer: answerOf(messages), expiresAt });
+    },
+    forget(backlogId: number, attemptId: string): void {
+      statements.forget.run({ backlogId, attemptId });
     },
     /** The same messages, held until later. */
     replace(backlogId: number, attemptId: string, messages: readonly ReceivedMessage[]): void {

@@ -71,6 +71,7 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
       return writer.submit('send', { ...ask, drafts }, bytesOf(drafts));
     },
     receive: (ask) => writer.submit('receive', ask),
+    unreceive: (ask) => writer.submit('unreceive', ask),
     settle: (ask) => writer.submit('settle', ask),
     async removeMessage(ask) {
       await writer.submit('removeMessage', ask);

@@ -92,6 +92,13 @@ const receiveMessage = /* sql */ `
          first_received_at = iif(first_received_at = 0, @now, first_received_at), last_received_at = @now
    where id = @id`;
 
+/** Visible since the receive, so that it stands before what became visible later. */
+const unreceiveMessage = /* sql */ `
+  update messages
+     set visible_at = last_received_at, held_until = 0, receive_count = receive_count - 1,
+         first_received_at = iif(receive_count = 1, 0, first_received_at)
+   where id = @id`;
+
 const hideMessage = /* sql */ `
   update messages set visible_at = @visibleAt, held_until = @heldUntil, history = @history where id = @id`;
 
@@ -113,7 +120,7 @@ const quarantineMessage = /* sql */ `
 const selectById = /* sql */ `select ${messageColumns} from messages where id = @id`;
 
 /** For the plan test. */
-export const messageStatements = { receiveMessage, hideMessage, moveMessage, selectById };
+export const messageStatements = { receiveMessage, unreceiveMessage, hideMessage, moveMessage, selectById };
 
 export type MessageRows = ReturnType<typeof messageRows>;
 
@@ -137,6 +144,7 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: Fair
     insert: db.prepare(insertMessage),
     insertBody: db.prepare('insert into message_bodies (message_id, body) values (@id, @body)'),
     receive: db.prepare(receiveMessage),
+    unreceive: db.prepare(unreceiveMessage),
     hide: db.prepare(hideMessage),
     move: db.prepare(moveMessage),
     renew: db.prepare(renewMessage),
@@ -192,6 +200,17 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: Fair
       if (!isFifo(book.queue)) shares.hold(book.queue.id, row.groupId, times.heldUntil, now, 1);
       ledger.count(book, 'received', 1);
       if (row.receiveCount > 0) ledger.count(book, 'redelivered', 1);
+    },
+
+    /** Takes back that it was handed out. Its receipt stays void: `receives` is not taken back. */
+    unhold(book: Book, row: MessageFacts, now: Instant): void {
+      ledger.hide(book, row, now, -1);
+      statements.unreceive.run({ id: row.id });
+      ledger.count(book, 'received', -1);
+      if (row.receiveCount > 1) ledger.count(book, 'redelivered', -1);
+      if (isFifo(book.queue)) return groups.refresh(book, row.groupId, now);
+      ledger.ready(book, now);
+      shares.hold(book.queue.id, row.groupId, row.heldUntil, now, -1);
     },
 
     /** Changes until when it is hidden and held, and what is told of it. */

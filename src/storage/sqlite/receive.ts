@@ -8,8 +8,8 @@
 import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
-import { hideFor, type ReceivedMessage, withFailure } from '../../domain/message.ts';
-import type { ReceiveAnswer, ReceiveAsk } from '../port.ts';
+import { hideFor, type Receipt, type ReceivedMessage, withFailure } from '../../domain/message.ts';
+import type { ReceiveAnswer, ReceiveAsk, UnreceiveAsk } from '../port.ts';
 import type { Attempts } from './attempts.ts';
 import type { Db } from './database.ts';
 import { type Groups, isFifo, type NextGroup } from './groups.ts';
@@ -131,12 +131,29 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
       }
       return {
         messages: basket.taken,
+        isReplay,
         queueId: book.queue.id,
         waitSeconds: book.queue.settings.waitSeconds,
         nextVisibleAt: nextVisibleAt(book),
       };
     },
+
+    unreceive({ queue, receipts, attemptId, now }: UnreceiveAsk): { undoneCount: number } {
+      const book = ledger.book(queue);
+      if (attemptId !== undefined) attempts.forget(book.backlogId, attemptId);
+      return { undoneCount: receipts.filter((receipt) => undo(book, receipt, now)).length };
+    },
   };
+
+  /** @returns whether the message was still as the receive left it */
+  function undo(book: Book, { message, receive }: Receipt, now: Instant): boolean {
+    const row = rows.factsById(message);
+    if (row?.backlogId !== book.backlogId || row.receives !== receive || isExpired(book, row, now)) return false;
+    // Given back by its holder, or come back by a redrive.
+    if (row.heldUntil === 0) return false;
+    rows.unhold(book, row, now);
+    return true;
+  }
 
   function nextVisibleAt(book: Book): Instant | null {
     if (isFifo(book.queue)) return groups.nextReadyAt(book.backlogId);

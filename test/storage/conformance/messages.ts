@@ -322,7 +322,7 @@ export function messagesConform(engine: Engine): void {
       it('tells the queue, its own wait and when to look again', async () => {
         const t = await trial();
         const queue = await t.put('q', { waitSeconds: 13, visibilityTimeoutSeconds: 30 });
-        const empty = { messages: [], queueId: queue.id, waitSeconds: 13, nextVisibleAt: null };
+        const empty = { messages: [], isReplay: false, queueId: queue.id, waitSeconds: 13, nextVisibleAt: null };
         expect(await t.look('q')).toEqual(empty);
         await t.send('q', 'a', 'b', { body: 'c', delaySeconds: 40 });
         const first = await t.look('q', { limit: 1 });

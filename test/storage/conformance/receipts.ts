@@ -9,6 +9,7 @@ import {
   codeOf,
   type Engine,
   expectFault,
+  expectRejection,
   fifo,
   nth,
   restartCase,
@@ -368,5 +369,118 @@ export function receiptsConform(engine: Engine): void {
         expect(new Set(old.map(({ receipt }) => receipt.message)).size).toBe(4);
       },
     );
+
+    describe('of a receive that is undone', () => {
+      it.each(queues)('are void, and $queue is as it was before', async ({ queue, draft }) => {
+        const t = await trial();
+        await t.putPair(queue, 1, { visibilityTimeoutSeconds: 30, retryDelaySeconds: [60] });
+        await t.send(queue, draft);
+        const before = { stats: await t.stats(queue), counts: await t.counts(queue) };
+        const message = await t.receiveOne(queue);
+        t.advance(1);
+        expect(await t.unreceive(queue, [message])).toBe(1);
+        expect({ stats: await t.stats(queue), counts: await t.counts(queue) }).toEqual(before);
+        expect(await t.findMessage(queue, message.messageId)).toMatchObject({ receiveCount: 0, firstReceivedAt: null });
+        for (const [, settlement] of ways) {
+          expectFault(nth(await t.settle(queue, settlement(message.receipt))), 'receiptExpired');
+        }
+        const again = await t.receiveOne(queue);
+        expect(again).toMatchObject({ messageId: message.messageId, receiveCount: 1, firstReceivedAt: t.now });
+        expect(await t.stats(queue)).toMatchObject({ receivedTotal: 1, redeliveredTotal: 0 });
+        expect(await t.delete(queue, message)).toMatchObject({ fault: 'receiptExpired' });
+        expect(await t.delete(queue, again)).toMatchObject({ messageId: message.messageId });
+      });
+
+      it.each(queues)('count as little on $queue when it was not the first', async ({ queue, draft }) => {
+        const t = await trial();
+        await t.put(queue);
+        await t.send(queue, draft);
+        const first = await t.receiveOne(queue, { visibilitySeconds: 10 });
+        t.advance(10);
+        const second = await t.receiveOne(queue);
+        expect(await t.unreceive(queue, [second])).toBe(1);
+        expect(await t.findMessage(queue, first.messageId)).toMatchObject({
+          receiveCount: 1,
+          firstReceivedAt: first.firstReceivedAt,
+        });
+        expect(await t.stats(queue)).toMatchObject({ receivedTotal: 1, redeliveredTotal: 0, availableCount: 1 });
+      });
+
+      it('leave the messages where they stood in the order of a FIFO queue, every group open', async () => {
+        const t = await trial();
+        await t.put('q.fifo');
+        await t.send('q.fifo', ...['1', '2', '3'].flatMap((body) => [fifo('a', `a${body}`), fifo('b', `b${body}`)]));
+        const held = await t.receive('q.fifo', { limit: 4 });
+        expect(bodiesOf(held)).toEqual(['a1', 'a2', 'a3', 'b1']);
+        // In whatever order the receipts come.
+        expect(await t.unreceive('q.fifo', held.toReversed())).toBe(4);
+        const bodies = await t.receiveBodies('q.fifo');
+        expect(bodies.filter((body) => body.startsWith('a'))).toEqual(['a1', 'a2', 'a3']);
+        expect(bodies.filter((body) => body.startsWith('b'))).toEqual(['b1', 'b2', 'b3']);
+      });
+
+      it('leave the messages of a standard queue before those that became visible later', async () => {
+        const t = await trial();
+        await t.put('q');
+        await t.send('q', 'a', 'b');
+        const held = await t.receive('q');
+        t.advance(1);
+        await t.send('q', 'c');
+        await t.unreceive('q', held);
+        expect(await t.receiveBodies('q')).toEqual(['a', 'b', 'c']);
+      });
+
+      it('free the attempt id', async () => {
+        const t = await trial();
+        await t.put('q.fifo');
+        await t.send('q.fifo', fifo('g', 'a'));
+        const first = await t.look('q.fifo', { attemptId: 'x' });
+        expect(first.isReplay).toBe(false);
+        await t.unreceive('q.fifo', first.messages, 'x');
+        const second = await t.look('q.fifo', { attemptId: 'x' });
+        expect(second).toMatchObject({ isReplay: false, messages: [{ receiveCount: 1 }] });
+        expect(await t.look('q.fifo', { attemptId: 'x' })).toMatchObject({ isReplay: true });
+      });
+
+      it('are told to those who wait', async () => {
+        const t = await trial();
+        const queue = await t.put('q');
+        await t.send('q', 'a', 'b');
+        const held = await t.receive('q');
+        await t.notice(queue);
+        t.takeNotices();
+        await t.unreceive('q', held);
+        expect(await t.notice(queue)).toMatchObject({ at: t.now, count: 2 });
+      });
+
+      it.each(queues)('are passed over on $queue when the message is no longer as it was left', async (one) => {
+        const t = await trial();
+        const dlq = await t.putPair(one.queue, 5);
+        const undone = async (change: (message: ReceivedMessage) => Promise<unknown>) => {
+          await t.purge(one.queue);
+          await t.send(one.queue, one.draft);
+          const message = await t.receiveOne(one.queue, { visibilitySeconds: 5 });
+          await change(message);
+          return t.unreceive(one.queue, [message]);
+        };
+        expect(await undone((message) => t.delete(one.queue, message))).toBe(0);
+        expect(await undone((message) => t.release(one.queue, message, { delaySeconds: 9 }))).toBe(0);
+        expect(await undone((message) => t.deadLetter(one.queue, message))).toBe(0);
+        expect(await undone((message) => t.unreceive(one.queue, [message]))).toBe(0);
+        expect(await undone(() => t.purge(one.queue))).toBe(0);
+        const receiveAgain = () => {
+          t.advance(5);
+          return t.receiveOne(one.queue);
+        };
+        expect(await undone(receiveAgain)).toBe(0);
+        expect(await t.counts(one.queue)).toEqual([0, 1, 0]);
+        expect(await t.unreceive(dlq, await t.receive(one.queue))).toBe(0);
+      });
+
+      it('need a queue', async () => {
+        const t = await trial();
+        await expectRejection(t.unreceive('none', []), 'queueNotFound');
+      });
+    });
   });
 }

@@ -347,6 +347,14 @@ async function settle(queue: ModelQueue, model: Model, t: Trial, given: Given, a
   }
 }
 
+/** Takes back a receive, as if nobody had been there to have it. */
+async function undo(queue: ModelQueue, model: Model, t: Trial, given: Given): Promise<void> {
+  const undoneCount = await t.unreceive(queue.name, [given.receipt]);
+  const message = model.asLeft(queue, given);
+  expect(undoneCount).toBe(message === undefined ? 0 : 1);
+  if (message !== undefined) model.undo(queue, message);
+}
+
 // Upkeep and tasks
 
 async function startRedrive(queue: ModelQueue, model: Model, t: Trial, to: string | null, limit: number | null) {
@@ -470,6 +478,16 @@ const settles = fc
     }),
   );
 
+const undos = fc
+  .record({ pick: fc.constantFrom<Settle['pick']>('late', 'late', 'stale', 'any'), which: fc.nat(20) })
+  .map((ask) =>
+    command(`undo ${JSON.stringify(ask)}`, async (model, t) => {
+      const given = pickGiven(model, ask);
+      const queue = given === undefined ? undefined : model.queues.get(given.queue);
+      if (given !== undefined && queue !== undefined) await undo(queue, model, t, given);
+    }),
+  );
+
 const advances = fc.oneof(
   fc
     .constantFrom(1, 999, 1_000, 29_999, 30_000, 30_001, 100_000, 299_999, 300_000, 300_001)
@@ -565,6 +583,7 @@ export const anyCommands = (sizes: { readonly maxCommands: number }): fc.Arbitra
       ...[sends, sends, sends],
       ...[receives(fc.constant(0)), receives(fc.constant(0)), receives(fc.nat(2))],
       ...[settles, settles, settles],
+      undos,
       ...[advances, advances],
       deadLetterPolicies,
       redrives,

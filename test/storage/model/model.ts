@@ -316,6 +316,20 @@ export class Model {
     queue.attempts.set(attemptId, { at, held });
   }
 
+  /** The message of a receive that nothing has happened to since. */
+  asLeft(queue: ModelQueue, given: Given): ModelMessage | undefined {
+    if (given.queueAt !== queue) return undefined;
+    return queue.messages.find(({ newest, heldUntil }) => isSame(newest, given.receipt) && heldUntil > 0);
+  }
+
+  undo(queue: ModelQueue, message: ModelMessage): void {
+    queue.totals.received -= 1;
+    if (message.receiveCount > 1) queue.totals.redelivered -= 1;
+    message.receiveCount -= 1;
+    if (message.receiveCount === 0) message.firstReceivedAt = null;
+    Object.assign(message, { visibleAt: message.lastReceivedAt, heldUntil: 0 });
+  }
+
   // Settle
 
   /** The message that a receipt holds, or the answers that are allowed instead. */
