@@ -11,9 +11,10 @@ import type { Broker } from './broker/broker.ts';
 import type { Clock } from './clock.ts';
 import { Fault } from './domain/errors.ts';
 import { limits } from './domain/limits.ts';
+import { type Arrivals, trackArrivals } from './http/arrivals.ts';
 import { type Access, createGate, type Gate } from './http/authentication.ts';
 import { authorize } from './http/authorization.ts';
-import { type Arrivals, documentBytesMax, takeBytes, trackArrivals } from './http/bodies.ts';
+import { documentBytesMax, takeBytes } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { mountDocs } from './http/docs.ts';
 import type { RequestMetrics } from './http/metrics.ts';
@@ -47,7 +48,7 @@ export type ServerDeps = {
   readonly referenceRoute?: boolean | undefined;
 };
 
-export type Server = FastifyInstance & { readonly documents: ApiDocuments };
+export type Server = FastifyInstance & { readonly documents: ApiDocuments; readonly arrivals: Arrivals };
 
 /** What one client, or one connection, may cost before any of our code runs. */
 export const httpLimits = {
@@ -71,6 +72,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   app.decorate('documents', documents);
   const routes = listRoutes(app);
   const arrivals = trackArrivals(clock);
+  app.decorate('arrivals', arrivals);
 
   admitRequests(app, clock);
   const gate = createGate(access, broker.keys, clock);
@@ -130,21 +132,20 @@ function admitRequests(app: FastifyInstance, clock: Clock): void {
     requireSaneHeaders(request);
     done();
   });
-  // A kept connection that was busy when the server began to stop would hold the stop up until it times out.
-  app.addHook('onSend', (_request, reply, payload, done) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
+    // A kept connection that was busy when the server began to stop would hold the stop up until it times out.
     if (state.isClosing) reply.header('connection', 'close');
+    // Fastify closes on a client in the middle of its body, who would see a broken pipe and not the answer.
+    else if (reply.statusCode === 503 && request.arrival !== undefined) reply.removeHeader('connection');
     done(null, payload);
   });
 }
 
 function timeBodies(app: FastifyInstance, arrivals: Arrivals): void {
   app.decorateRequest('arrival');
+  app.decorateRequest('heldBytes', 0);
   app.addHook('onRequest', (_request, reply, done) => {
     arrivals.begun(reply);
-    done();
-  });
-  app.addHook('onResponse', (request, _reply, done) => {
-    arrivals.ended(request);
     done();
   });
   app.addHook('onClose', async () => arrivals.close());
@@ -221,14 +222,10 @@ function mountReference(app: FastifyInstance, { clock, ids }: ServerDeps, arriva
   const messageId = ids.uuid(clock.now());
   app.register(async (scope) => {
     takeBytes(scope, arrivals, messageBodyBytesMax);
-    scope.post(
-      '/reference',
-      { config: { action: 'public' }, bodyLimit: messageBodyBytesMax },
-      async (request, reply) => {
-        draftOf(request);
-        reply.code(201).header('content-type', jsonType);
-        return sentJson({ messageId, sequence: null, isDuplicate: false });
-      },
-    );
+    scope.post('/reference', { config: { action: 'public' } }, async (request, reply) => {
+      draftOf(request);
+      reply.code(201).header('content-type', jsonType);
+      return sentJson({ messageId, sequence: null, isDuplicate: false });
+    });
   });
 }

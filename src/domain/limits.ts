@@ -34,6 +34,11 @@ export const limits = {
   formIndexMax: 1_000,
   /** Bytes of a request body that describes something (a queue, a task, a list of receipts). */
   documentBytesMax: 1_048_576,
+  /** Bodies of requests under way, in memory all together: beyond it requests are refused with 503 before they are read.
+   *  Large ones stop short of it, so that small ones find room beside them. */
+  bodiesHeldBytesMax: 64 * 1_048_576,
+  largeBodiesHeldBytesMax: 48 * 1_048_576,
+  smallBodyBytesMax: 65_536,
   jsonDepthMax: 32,
   jsonKeysPerObjectMax: 256,
   /** Messages of one receive through REST (SQS: 10). */

@@ -1,16 +1,15 @@
 /**
- * Request bodies: who parses what, and how long they may take to arrive.
+ * Request bodies: who parses what.
  *
  * Fastify parses nothing: bodies come as bytes (or a stream of lines) and each operation reads them by one function,
- * whatever the headers said. A body that stops arriving is cut off after a while; Node's own `requestTimeout` cannot
- * be used for that, since it would also cut a long upload that moves.
+ * whatever the headers said.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Cancel, Clock } from '../clock.ts';
 import { Fault } from '../domain/errors.ts';
-import { secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
+import type { Arrivals } from './arrivals.ts';
 import { readJson } from './json.ts';
 import { essenceOf, isForeignCharset } from './media-type.ts';
 import { invalid } from './parameters.ts';
@@ -25,13 +24,64 @@ const noBytes = Buffer.alloc(0);
 export const bytesOf = (request: FastifyRequest): Buffer => (Buffer.isBuffer(request.body) ? request.body : noBytes);
 
 /** Makes every body of the scope arrive as bytes. */
-export function takeBytes(app: FastifyInstance, arrivals: Arrivals, bodyLimit: number): void {
+export function takeBytes(app: FastifyInstance, arrivals: Arrivals, bytesMax: number): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit }, (request, body, done) => {
-    arrivals.ended(request);
-    if (isEncoded(request)) done(encodingRefused(request));
-    else done(null, body);
+  app.addContentTypeParser('*', (request, payload, done) => {
+    if (isEncoded(request)) return done(encodingRefused(request));
+    collect(request, payload, bytesMax, arrivals, done);
   });
+}
+
+/** What a body of unknown length gets at first; it doubles when that is full. */
+const firstPieceBytes = 16_384;
+
+/**
+ * Reads the whole body into one piece of memory, taken at once when its length is announced, else by doubling. A list
+ * of the chunks that came would hold a hundred times the bytes when each chunk has one.
+ * @param done told bodyTooLarge, overloaded or malformedBody, else the bytes
+ */
+function collect(
+  request: FastifyRequest,
+  payload: Readable,
+  bytesMax: number,
+  arrivals: Arrivals,
+  done: (error: Error | null, bytes?: Buffer) => void,
+): void {
+  const announced = Number(request.headers['content-length'] ?? Number.NaN);
+  let body = noBytes;
+  let filled = 0;
+
+  const end = (error?: Error) => {
+    payload.off('data', take).off('end', end).off('error', end);
+    if (error !== undefined) {
+      payload.resume();
+      return done(error);
+    }
+    if (announced >= 0 && filled !== announced)
+      return done(Fault.of('malformedBody', { problem: 'The body is not as long as its Content-Length says.' }));
+    arrivals.arrived(request);
+    done(null, body.subarray(0, filled));
+  };
+  const take = (chunk: Buffer) => {
+    const needed = filled + chunk.byteLength;
+    const refusal = needed > body.byteLength ? grow(needed) : undefined;
+    if (refusal !== undefined) return end(refusal);
+    filled += chunk.copy(body, filled);
+  };
+  const grow = (needed: number): Fault | undefined => {
+    if (needed > bytesMax) return Fault.of('bodyTooLarge', { bytesMax });
+    const bytes = needed === announced ? needed : Math.min(bytesMax, Math.max(needed, 2 * filled, firstPieceBytes));
+    const refusal = arrivals.hold(request, bytes);
+    if (refusal !== undefined) return refusal;
+    const larger = Buffer.allocUnsafe(bytes);
+    body.copy(larger, 0, 0, filled);
+    body = larger;
+    return undefined;
+  };
+
+  const refusal = announced > 0 ? grow(announced) : undefined;
+  if (refusal !== undefined) return end(refusal);
+  payload.on('data', take).on('end', end).on('error', end);
 }
 
 /** Makes bodies of lines arrive as streams; the operation says when they have ended. */
@@ -89,68 +139,6 @@ export function requireNoBody(request: FastifyRequest): void {
   const bytes = bytesOf(request);
   if (bytes.byteLength === 0 || bytes.toString('latin1').trim() === '{}') return;
   throw invalid('body', 'is not read here: what can be said goes into the query string');
-}
-
-export const arrivalLimits = {
-  /** A body that is read whole must have arrived by then. */
-  wholeBodySecondsMax: 30,
-  /** How often those still arriving are looked at. */
-  checkSeconds: 5,
-} as const;
-
-/** Bodies that are still arriving. */
-export type Arrivals = {
-  readonly begun: (reply: FastifyReply) => void;
-  /** The body is there, or is read by someone who looks after it. */
-  readonly ended: (request: FastifyRequest) => void;
-  readonly close: () => void;
-};
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** When the request came, in milliseconds of the clock's measuring. */
-    startedMs: number;
-    /** Set while its body arrives. */
-    arrival: FastifyReply | undefined;
-  }
-}
-
-/** Cuts off requests whose body does not arrive, with 408. Costs two set operations per request with a body. */
-export function trackArrivals(clock: Clock): Arrivals {
-  const arriving = new Set<FastifyReply>();
-  let cancel: Cancel | undefined;
-
-  const check = () => {
-    cancel = undefined;
-    const now = clock.elapsedMs();
-    for (const reply of arriving) {
-      // In the order of their coming: those behind are younger.
-      if (now - reply.request.startedMs < arrivalLimits.wholeBodySecondsMax * 1_000) break;
-      arriving.delete(reply);
-      if (!reply.sent) reply.header('connection', 'close').send(Fault.of('requestTimeout', {}));
-    }
-    if (arriving.size > 0) arm();
-  };
-  const arm = () => {
-    cancel ??= clock.at(secondsAfter(clock.now(), arrivalLimits.checkSeconds), check);
-  };
-
-  return {
-    begun(reply) {
-      const { headers } = reply.request;
-      const length = headers['content-length'];
-      if ((length === undefined || length === '0') && headers['transfer-encoding'] === undefined) return;
-      reply.request.arrival = reply;
-      arriving.add(reply);
-      arm();
-    },
-    ended(request) {
-      if (request.arrival === undefined) return;
-      arriving.delete(request.arrival);
-      request.arrival = undefined;
-    },
-    close: () => cancel?.(),
-  };
 }
 
 /** Bytes that a document may have. */

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { Broker } from '../broker/broker.ts';
 import type { Clock } from '../clock.ts';
-import type { Arrivals } from '../http/bodies.ts';
+import type { Arrivals } from '../http/arrivals.ts';
 import type { RequestMetrics } from '../http/metrics.ts';
 
 export type Readiness = { readonly ready: boolean; readonly reasons: readonly string[] };

@@ -331,7 +331,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
   overloaded: {
     status: 503,
     title: 'Overloaded',
-    detail: () => 'More is waiting to be stored than may wait; nothing of this request was done.',
+    detail: () => 'The server has more in hand than it may hold at once; nothing of this request was done.',
     retryAfterSeconds: 1,
   },
   storageFull: {
@@ -482,7 +482,6 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 
 function frameworkFacts(request: FastifyRequest) {
   return {
-    bodyLimit: request.routeOptions.bodyLimit ?? 0,
     contentType: (request.headers['content-type'] ?? '').slice(0, 128),
     path: pathOf(request),
   };

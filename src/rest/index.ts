@@ -45,14 +45,14 @@ export function mountRest(app: FastifyInstance, deps: RestDeps, documents: ApiDo
     app.register(async (scope) => {
       takeBytes(scope, deps.arrivals, bodyLimits[form]);
       if (form === 'batch') takeLines(scope);
-      for (const operation of operations) if (operation.body === form) mount(scope, operation, bodyLimits[form]);
+      for (const operation of operations) if (operation.body === form) mount(scope, operation);
     });
   }
 }
 
-function mount(scope: FastifyInstance, operation: Operation, bodyLimit: number): void {
+function mount(scope: FastifyInstance, operation: Operation): void {
   const { method, url, action, handle } = operation;
-  scope.route({ method, url, bodyLimit, config: { action, operation }, handler: handle });
+  scope.route({ method, url, config: { action, operation }, handler: handle });
 }
 
 /** Without `format: uuid`: answers hold ids as text, and a typed client must be able to pass on what it was told. */

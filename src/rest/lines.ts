@@ -116,7 +116,7 @@ async function* readEntries(
   { clock, arrivals }: RestDeps,
   options: LineOptions,
 ): AsyncGenerator<Entry> {
-  arrivals.ended(request);
+  arrivals.arrived(request);
   const watch = watchProgress(clock);
   let count = 0;
   try {

@@ -12,7 +12,8 @@ import type { Clock } from '../clock.ts';
 import { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import type { Principal } from '../domain/principal.ts';
-import { type Arrivals, bytesOf, takeBytes } from '../http/bodies.ts';
+import type { Arrivals } from '../http/arrivals.ts';
+import { bytesOf, takeBytes } from '../http/bodies.ts';
 import { faultOfFramework } from '../http/framework-errors.ts';
 import type { Ids } from '../ids.ts';
 import type { SqsSettings } from './action.ts';
@@ -46,7 +47,7 @@ export function mountSqs(app: FastifyInstance, deps: SqsDeps): void {
   app.register(async (scope) => {
     takeBytes(scope, deps.arrivals, limits.sqsBodyBytesMax);
     scope.setErrorHandler((error, request, reply) => answerError(error, request, reply, deps));
-    const common = { bodyLimit: limits.sqsBodyBytesMax, config: { action: 'signed' as const } };
+    const common = { config: { action: 'signed' as const } };
     const handler = (request: FastifyRequest, reply: FastifyReply) => serve(request, reply, deps);
     const asks = { constraints: { [spokenProtocol.name]: sqsSpoken } };
     scope.route({ ...common, method: 'POST', url: '/', handler });
@@ -147,8 +148,7 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
 
 function errorOf(error: unknown, request: FastifyRequest, log: Logger): SqsError {
   if (error instanceof SqsError) return error;
-  const facts = { bodyLimit: limits.sqsBodyBytesMax, contentType: '', path: '' };
-  const fault = error instanceof Fault ? error : faultOfFramework(error, facts);
+  const fault = error instanceof Fault ? error : faultOfFramework(error, { contentType: '', path: '' });
   if (fault !== undefined) {
     if (fault.data.fault === 'storageFailed') log.error({ requestId: request.id, err: fault }, 'storage failed');
     return errorOfFault(fault.data);

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { type Api, openApi } from '../support/api.ts';
+import { limits } from '../../src/domain/limits.ts';
+import { type Api, nth, openApi } from '../support/api.ts';
 
 async function listening(): Promise<{ api: Api; port: number }> {
   const api = await openApi();
@@ -28,6 +29,7 @@ async function exchange(port: number, request: string | Buffer): Promise<string>
 
 const head = (lines: readonly string[]): string => `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`;
 const host = 'Host: localhost';
+const sendHead = ['POST /v1/queues/orders/messages HTTP/1.1', host, 'Content-Type: text/plain'];
 const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 
 describe('bytes that are not HTTP', () => {
@@ -108,6 +110,73 @@ describe('a body on the wire', () => {
     expect(statusOf(answer.toString())).toBe(408);
     await closed;
     expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+});
+
+describe('bodies under way', () => {
+  const upload = (path: string, bytes: number, body: string) =>
+    `POST ${path} HTTP/1.1\r\n${host}\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n${body}`;
+  const batches = '/v1/queues/orders/messages/batch';
+
+  /** Opens so many uploads of one size that never end; gives their sockets. */
+  async function begin(port: number, path: string, bytes: number, count: number): Promise<readonly Socket[]> {
+    const sockets = await Promise.all(Array.from({ length: count }, () => open(port)));
+    for (const socket of sockets) socket.write(upload(path, bytes, '{'));
+    return sockets;
+  }
+
+  it.each([
+    ['batches', batches, limits.batchBytesMax],
+    ['requests of SQS', '/', limits.sqsBodyBytesMax],
+  ])('hold no more than the limit together: %s', async (_what, path, bytes) => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const count = Math.floor(limits.largeBodiesHeldBytesMax / bytes);
+    const sockets = await begin(port, path, bytes, count);
+    await until(api, () => api.server.arrivals.heldBytes() === count * bytes);
+    // One more is refused before it is read; what it sends is thrown away, so that it sees the answer.
+    const [refused] = await begin(port, path, bytes, 1);
+    const closed = once(nth([refused]), 'close');
+    const [answer] = (await once(nth([refused]), 'data')) as [Buffer];
+    expect(statusOf(answer.toString())).toBe(503);
+    expect(answer.toString()).not.toMatch(/^connection: close/im);
+    if (path === batches) expect(answer.toString()).toMatch(/^retry-after: 1\r$/im);
+    // Small messages find room beside them.
+    expect(statusOf(await exchange(port, `${head([...sendHead, 'Content-Length: 5'])}hello`))).toBe(201);
+    // No connection stays in the middle of a body for ever.
+    await api.clock.advance({ seconds: 40 });
+    await Promise.all([closed, ...sockets.map((socket) => once(socket.resume(), 'close'))]);
+    expect(api.server.arrivals.heldBytes()).toBe(0);
+    expect((await api.post(batches, { json: { messages: [{ body: 1 }] } })).status).toBe(200);
+  });
+
+  it('count as they come when their length is not announced', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const taken = await begin(port, batches, limits.batchBytesMax, 3);
+    await until(api, () => api.server.arrivals.heldBytes() === 3 * limits.batchBytesMax);
+    const piece = 'x'.repeat(0x8000);
+    const chunks = `8000\r\n${piece}\r\n`.repeat(3);
+    const refused = await open(port);
+    refused.write(`${head([...sendHead, 'Transfer-Encoding: chunked'])}${chunks}`);
+    const [answer] = (await once(refused, 'data')) as [Buffer];
+    expect(statusOf(answer.toString())).toBe(503);
+    refused.destroy();
+    for (const socket of taken) socket.destroy();
+    await until(api, () => api.server.arrivals.heldBytes() === 0);
+    const whole = await exchange(port, `${head([...sendHead, 'Transfer-Encoding: chunked'])}${chunks}0\r\n\r\n`);
+    expect(statusOf(whole)).toBe(201);
+    expect(nth((await api.get('/v1/queues/orders/messages')).json.items).body).toBe(piece.repeat(3));
+  });
+
+  it('in the smallest of chunks take no more memory than their bytes', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const socket = await open(port);
+    socket.write(`${head([...sendHead, 'Transfer-Encoding: chunked'])}${'1\r\na\r\n'.repeat(100_000)}`);
+    await until(api, () => api.server.arrivals.heldBytes() >= 100_000);
+    expect(api.server.arrivals.heldBytes()).toBeLessThanOrEqual(2 * 100_000);
+    socket.destroy();
   });
 });
 
