@@ -27,6 +27,8 @@ export type Redrive = {
       readonly ratePerSecond: number | null;
       /** Moved messages get a new id and a new time of sending. */
       readonly renewsMessages?: boolean | undefined;
+      /** A message that has nowhere to go ends the task, instead of being skipped. */
+      readonly requiresOrigins?: boolean | undefined;
       readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
     },
   ) => Promise<RedriveTask>;

@@ -121,7 +121,15 @@ export const limits = {
   redriveRowsPerSliceMax: 100,
   redriveRowsExaminedPerSliceMax: 1_000,
   redriveHoursMax: 36,
+  /** Bytes that one slice may move: those of attributes are written anew. */
+  redriveBytesPerSliceMax: 4 * 1_048_576,
+  /** While all that is left is hidden, a task looks again at least so often: it may have been released or deleted. */
+  redriveLookMsMax: 10_000,
+  /** A walk that looked at many messages is followed by so long a pause per message: a twentieth of the writer. */
+  redrivePauseMsPerRow: 0.1,
   redriveSamplesMax: 5,
+  /** Messages that a dry run asks where they came from; of those beyond it takes for granted that they can go home. */
+  redrivePlanRowsMax: 100_000,
   /** Finished tasks that stay listed per account. */
   tasksKeptMax: 1_000,
   /** Long polls open at once; one costs about 2 KiB. */

@@ -213,6 +213,8 @@ export interface Storage {
     limit: number | null;
     /** Moved messages get a new id and a new time of sending. */
     renewsMessages?: boolean | undefined;
+    /** Without a destination: a message that has nowhere to go ends the task. Else it is skipped and counted. */
+    requiresOrigins?: boolean | undefined;
     idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
     now: Instant;
   }): Promise<{ task: RedriveTask; isNew: boolean }>;

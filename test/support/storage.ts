@@ -269,7 +269,7 @@ export class Trial {
 
   async redrive(
     source: string,
-    options: { to?: string; rate?: number; limit?: number; taskId?: string } = {},
+    options: { to?: string; rate?: number; limit?: number; taskId?: string; requiresOrigins?: boolean } = {},
   ): Promise<RedriveTask> {
     const { task } = await this.#storage.startRedrive({
       taskId: options.taskId ?? nextTaskId(),
@@ -277,6 +277,7 @@ export class Trial {
       destination: options.to ?? null,
       ratePerSecond: options.rate ?? null,
       limit: options.limit ?? null,
+      requiresOrigins: options.requiresOrigins,
       now: this.#now,
     });
     return task;

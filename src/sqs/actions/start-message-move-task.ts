@@ -29,6 +29,7 @@ export const startMessageMoveTask = defineAction({
       ratePerSecond: rate ?? null,
       limit: null,
       renewsMessages: true,
+      requiresOrigins: true,
     });
     return { TaskHandle: taskHandle(task, context) };
   },

@@ -72,12 +72,12 @@ export type MessageFacts = Pick<
   | 'history'
 >;
 
-const selectFactsById = /* sql */ `
-  select id, backlog_id as backlogId, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
-         receive_count as receiveCount, receives, first_received_at as firstReceivedAt,
-         last_received_at as lastReceivedAt, bytes, is_large as isLarge, message_id as messageId, group_id as groupId,
-         history
-    from messages where id = @id`;
+export const factColumns = /* sql */ `
+  id, backlog_id as backlogId, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
+  receive_count as receiveCount, receives, first_received_at as firstReceivedAt, last_received_at as lastReceivedAt,
+  bytes, is_large as isLarge, message_id as messageId, group_id as groupId, history`;
+
+const selectFactsById = /* sql */ `select ${factColumns} from messages where id = @id`;
 
 const insertMessage = /* sql */ `
   insert into messages (id, backlog_id, sequence, visible_at, held_until, enqueued_at, sent_at, is_fifo, receive_count,

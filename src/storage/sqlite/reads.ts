@@ -16,7 +16,7 @@ import { sumHidden } from './ledger.ts';
 import { parseMessageId } from './message-id.ts';
 import { isExpired, type MessageRow, messageColumns, messageOf } from './messages.ts';
 import { type QueueRow, queueColumns, queueOf, similarName } from './queues.ts';
-import { redriveReads } from './redrive.ts';
+import { type PlanSource, redriveReads } from './redrive.ts';
 
 /** Rows that one page of a peek may look at: those of another state or past their retention are passed over. */
 const peekRowsExaminedMax = 2_000;
@@ -204,15 +204,14 @@ export function createReads(db: Db): Reads {
       });
     },
 
-    async planRedrive({ source, destination, limit }): Promise<RedrivePlan> {
-      return atOnce(() => {
-        const row = rowOf(source);
-        const messageCount = statements.stats.get({ id: row.id })?.messageCount ?? 0;
-        const from = { id: row.id, kind: row.kind, name: row.name, backlogId: row.backlog_id, messageCount };
-        const find = (name: string) =>
-          statements.queue.get({ account: source.account, name: name as QueueRef['name'] }) ?? undefined;
-        return redrive.plan(from, destination, limit, find, bodyOf);
-      });
+    async planRedrive({ source, destination, limit, now }): Promise<RedrivePlan> {
+      const find = (name: string) =>
+        statements.queue.get({ account: source.account, name: name as QueueRef['name'] }) ?? undefined;
+      const planner = atOnce(() =>
+        redrive.planner(planSource(rowOf(source), now), destination, limit ?? Number.POSITIVE_INFINITY, find),
+      );
+      while (!atOnce(() => planner.step(wholeMessage))) await turn();
+      return planner.plan();
     },
 
     async findTask(ask) {
@@ -253,12 +252,22 @@ export function createReads(db: Db): Reads {
     return { items, nextCursor: `${enqueuedAt}.${id}` };
   }
 
+  function planSource(row: QueueRow, now: Instant): PlanSource {
+    const stats = statsOf(row.id, now);
+    const messageCount = stats === null ? 0 : stats.availableCount + stats.inFlightCount + stats.delayedCount;
+    const expiredUntil = now - queueOf(row).settings.retentionSeconds * 1000;
+    return { id: row.id, kind: row.kind, name: row.name, backlogId: row.backlog_id, messageCount, expiredUntil };
+  }
+
   function wholeMessage(id: number): Message {
     const row = statements.message.get({ id });
     if (row === undefined) throw new Error('A message is gone from the snapshot it was seen in.');
     return messageOf(row, bodyOf(row));
   }
 }
+
+/** Lets others have the thread between two parts of a long read. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const stateOf = (row: Pick<MessageRow, 'visibleAt' | 'heldUntil'>, now: Instant): MessageState =>
   messageState({ visibleAt: instant(row.visibleAt), heldUntil: instant(row.heldUntil) }, now);

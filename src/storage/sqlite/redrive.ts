@@ -1,50 +1,40 @@
 /**
- * Redrive tasks: a walk along the source's messages in the order they came, a slice per transaction.
- *
- * Only messages that were there at the start are moved (their sequence is not above the task's), so what is dead-lettered
- * again meanwhile is left alone. Messages that are hidden are passed over; when the walk has come to the end, it begins
- * again at the instant when the first of them becomes visible. Progress is stored in the transaction of each slice.
+ * Redrive tasks: their rows, how they begin and end, what one would do. How they move messages: see redrive-walk.ts.
  */
-import { Fault, type FaultData, fault } from '../../domain/errors.ts';
+import { Fault, type FaultData } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
+import type { Message } from '../../domain/message.ts';
 import type { QueueRef } from '../../domain/queue.ts';
 import type { RedrivePlan, RedriveTask, TaskStatus } from '../../domain/redrive.ts';
-import type { Ids } from '../../ids.ts';
 import type { Page, PageAsk } from '../port.ts';
 import type { Db } from './database.ts';
-import { type Groups, isFifo } from './groups.ts';
 import type { IdempotencyKeys } from './idempotency.ts';
 import type { Book, Ledger } from './ledger.ts';
-import { makeMessageId } from './message-id.ts';
-import {
-  decodeHistory,
-  isExpired,
-  isSound,
-  type MessageRow,
-  type MessageRows,
-  messageColumns,
-  messageOf,
-} from './messages.ts';
+import { decodeHistory } from './messages.ts';
+import type { RedriveWalk } from './redrive-walk.ts';
 
 const taskColumns = /* sql */ `
   number, task_id as taskId, account, source_queue_id as sourceQueueId, source, destination,
   rate_per_second as ratePerSecond, move_limit as moveLimit, status, moved_count as movedCount,
-  to_move_count as toMoveCount, sequence_max as sequenceMax, cursor_enqueued_at as cursorEnqueuedAt,
-  cursor_id as cursorId, skipped_until as skippedUntil, next_at as nextAt, started_at as startedAt,
-  finished_at as finishedAt, failure, renews_messages as renewsMessages`;
+  to_move_count as toMoveCount, sequence_max as sequenceMax, cursor_at as cursorAt, cursor_number as cursorNumber,
+  cursor_sequence as cursorSequence, again_at as againAt, examined_count as examinedCount, fresh_turn as freshTurn,
+  skipped_count as skippedCount, walk_skipped_count as walkSkippedCount, next_at as nextAt, started_at as startedAt,
+  finished_at as finishedAt, failure, renews_messages as renewsMessages, requires_origins as requiresOrigins`;
 
 const insertTask = /* sql */ `
   insert into tasks (number, task_id, account, source_queue_id, source, destination, rate_per_second, move_limit, status,
-                     moved_count, to_move_count, sequence_max, cursor_enqueued_at, cursor_id, skipped_until, next_at,
-                     started_at, finished_at, failure, renews_messages)
+                     moved_count, to_move_count, sequence_max, cursor_at, cursor_number, again_at, next_at, started_at,
+                     finished_at, failure, renews_messages, requires_origins)
   values (@number, @taskId, @account, @sourceQueueId, @source, @destination, @ratePerSecond, @moveLimit, 'running',
-          0, @toMoveCount, @sequenceMax, -1, -1, 0, @now, @now, null, null, @renewsMessages)`;
+          0, @toMoveCount, @sequenceMax, -1, -1, 0, @now, @now, null, null, @renewsMessages, @requiresOrigins)`;
 
 const updateTask = /* sql */ `
   update tasks
-     set status = @status, moved_count = @movedCount, cursor_enqueued_at = @cursorEnqueuedAt, cursor_id = @cursorId,
-         skipped_until = @skippedUntil, next_at = @nextAt, finished_at = @finishedAt, failure = @failure
+     set status = @status, moved_count = @movedCount, cursor_at = @cursorAt, cursor_number = @cursorNumber,
+         cursor_sequence = @cursorSequence, again_at = @againAt, examined_count = @examinedCount,
+         fresh_turn = @freshTurn, skipped_count = @skippedCount, walk_skipped_count = @walkSkippedCount,
+         next_at = @nextAt, finished_at = @finishedAt, failure = @failure
    where number = @number`;
 
 /** Tasks are kept for a while after their end: the oldest finished ones beyond the limit go. */
@@ -52,22 +42,21 @@ const deleteOldTasks = /* sql */ `
   delete from tasks where number in (select number from tasks where account = @account and status <> 'running'
                                       order by number desc limit -1 offset @kept)`;
 
-/** The walk. Index messages_enqueued. */
-const selectWalk = /* sql */ `
-  select ${messageColumns} from messages
-   where backlog_id = @backlogId and (enqueued_at, id) > (@cursorEnqueuedAt, @cursorId)
-   order by enqueued_at, id limit @limit`;
-
 const selectRunning = /* sql */ `select task_id from tasks where source_queue_id = @id and status = 'running'`;
 
 /** The task that is due longest. Index tasks_due. */
 const selectDue = /* sql */ `
   select ${taskColumns} from tasks where status = 'running' and next_at <= @now order by next_at limit 1`;
 
-/** For the plan test. */
-export const redriveStatements = { selectWalk, selectDue };
+/** Where messages came from, in the order they came. Index messages_enqueued. */
+const selectOrigins = /* sql */ `
+  select id, enqueued_at as enqueuedAt, history from messages
+   where backlog_id = @backlogId and (enqueued_at, id) > (@enqueuedAt, @id) order by enqueued_at, id limit @limit`;
 
-type TaskRow = {
+/** For the plan test. */
+export const redriveStatements = { selectOrigins, selectDue };
+
+export type TaskRow = {
   readonly number: number;
   readonly taskId: string;
   readonly account: string;
@@ -80,17 +69,21 @@ type TaskRow = {
   readonly movedCount: number;
   readonly toMoveCount: number;
   readonly sequenceMax: number;
-  readonly cursorEnqueuedAt: number;
-  readonly cursorId: number;
-  readonly skippedUntil: number;
+  readonly cursorAt: number;
+  readonly cursorNumber: number;
+  readonly cursorSequence: number;
+  readonly againAt: number;
+  readonly examinedCount: number;
+  readonly freshTurn: number;
+  readonly skippedCount: number;
+  readonly walkSkippedCount: number;
   readonly nextAt: number;
   readonly startedAt: number;
   readonly finishedAt: number | null;
   readonly failure: string | null;
   readonly renewsMessages: number;
+  readonly requiresOrigins: number;
 };
-
-type Progress = { -readonly [K in keyof TaskRow]: TaskRow[K] };
 
 const taskOf = (row: TaskRow): RedriveTask => ({
   taskId: row.taskId,
@@ -101,6 +94,7 @@ const taskOf = (row: TaskRow): RedriveTask => ({
   limit: row.moveLimit,
   status: row.status,
   movedCount: row.movedCount,
+  skippedCount: row.skippedCount,
   toMoveCount: row.toMoveCount,
   startedAt: instant(row.startedAt),
   finishedAt: row.finishedAt === null ? null : instant(row.finishedAt),
@@ -109,14 +103,7 @@ const taskOf = (row: TaskRow): RedriveTask => ({
 
 export type RedriveOperations = ReturnType<typeof redriveOperations>;
 
-export function redriveOperations(
-  db: Db,
-  ledger: Ledger,
-  rows: MessageRows,
-  groups: Groups,
-  keys: IdempotencyKeys,
-  ids: Ids,
-) {
+export function redriveOperations(db: Db, ledger: Ledger, walk: RedriveWalk, keys: IdempotencyKeys) {
   const statements = {
     insert: db.prepare(insertTask),
     update: db.prepare(updateTask),
@@ -127,9 +114,6 @@ export function redriveOperations(
     running: db.prepare<[{ id: number }], string>(selectRunning).pluck(),
     due: db.prepare<[{ now: number }], TaskRow>(selectDue),
     nextAt: db.prepare<[], number | null>("select min(next_at) from tasks where status = 'running'").pluck(),
-    walk: db.prepare<[{ backlogId: number; cursorEnqueuedAt: number; cursorId: number; limit: number }], MessageRow>(
-      selectWalk,
-    ),
   };
 
   return {
@@ -140,6 +124,7 @@ export function redriveOperations(
       ratePerSecond: number | null;
       limit: number | null;
       renewsMessages?: boolean | undefined;
+      requiresOrigins?: boolean | undefined;
       idempotency?: { readonly key: string; readonly fingerprint: string } | undefined;
       now: Instant;
     }): { task: RedriveTask; isNew: boolean } {
@@ -166,6 +151,7 @@ export function redriveOperations(
         toMoveCount: ask.limit === null ? messageCount : Math.min(ask.limit, messageCount),
         sequenceMax: ledger.nextNumber - 1,
         renewsMessages: ask.renewsMessages === true ? 1 : 0,
+        requiresOrigins: ask.requiresOrigins === true ? 1 : 0,
         now: ask.now,
       });
       statements.deleteOld.run({ account, kept: limits.tasksKeptMax });
@@ -182,14 +168,13 @@ export function redriveOperations(
       return taskOf(present(ask.account, ask.taskId));
     },
 
-    /** One slice of the task that is due longest. @returns whether there was one */
-    step(now: Instant): boolean {
+    /** One slice of the task that is due longest, if any is. */
+    step(now: Instant): void {
       const row = statements.due.get({ now });
-      if (row === undefined) return false;
-      const progress: Progress = { ...row };
-      advance(progress, now);
+      if (row === undefined) return;
+      const progress = { ...row };
+      walk(progress, now);
       statements.update.run(progress);
-      return true;
     },
 
     nextAt: (): number | null => statements.nextAt.get() ?? null,
@@ -205,127 +190,20 @@ export function redriveOperations(
   function checkDestination(source: Book, destination: string | null): void {
     checkRedrive(source.queue, destination, (name) => ledger.findBook({ account: source.queue.account, name })?.queue);
   }
-
-  /** Moves what the rate allows, then says when to go on. */
-  function advance(task: Progress, now: Instant): void {
-    const source = ledger.bookById(task.sourceQueueId);
-    if (source === undefined) return fail(task, fault('queueNotFound', { queue: task.source }), now);
-    if (now - task.startedAt > limits.redriveHoursMax * 3_600_000) {
-      return fail(task, fault('redriveInvalid', { problem: `it ran for ${limits.redriveHoursMax} hours` }), now);
-    }
-    const movesMax = Math.min(allowance(task, now), limits.redriveRowsPerSliceMax);
-    const movedBefore = task.movedCount;
-    const isAtEnd = walk(task, source, movesMax, now);
-    if (task.status !== 'running') return;
-    if (task.moveLimit !== null && task.movedCount >= task.moveLimit) return finish(task, 'completed', now);
-    if (isAtEnd && task.skippedUntil === 0) return finish(task, 'completed', now);
-    pace(task, task.movedCount - movedBefore, now);
-    if (!isAtEnd) return;
-    task.nextAt = Math.max(task.skippedUntil, task.nextAt, now + 1);
-    task.skippedUntil = 0;
-    task.cursorEnqueuedAt = -1;
-    task.cursorId = -1;
-  }
-
-  /** @returns whether the end of the source was reached */
-  function walk(task: Progress, source: Book, movesMax: number, now: Instant): boolean {
-    const limit = limits.redriveRowsExaminedPerSliceMax;
-    const { cursorEnqueuedAt, cursorId } = task;
-    const page = statements.walk.all({ backlogId: source.backlogId, cursorEnqueuedAt, cursorId, limit });
-    let moves = 0;
-    for (const row of page) {
-      if (moves === movesMax || (task.moveLimit !== null && task.movedCount >= task.moveLimit)) return false;
-      task.cursorEnqueuedAt = row.enqueuedAt;
-      task.cursorId = row.id;
-      if (row.sequence > task.sequenceMax || isExpired(source, row, now)) continue;
-      // Only the head of a group moves: a message that the walk passed over must not be overtaken.
-      const isBlocked = isFifo(source.queue) && !groups.isHead(source, row.groupId, row.id);
-      if (row.visibleAt > now || isBlocked) {
-        // When the head of its group will have moved is not known better than by looking again soon.
-        const until = row.visibleAt > now ? row.visibleAt : now + 1_000;
-        task.skippedUntil = task.skippedUntil === 0 ? until : Math.min(task.skippedUntil, until);
-        continue;
-      }
-      const refusal = moveOne(task, source, row, now);
-      if (refusal !== undefined) {
-        fail(task, refusal, now);
-        return false;
-      }
-      moves += 1;
-    }
-    return page.length < limit;
-  }
-
-  function moveOne(task: Progress, source: Book, row: MessageRow, now: Instant): FaultData | undefined {
-    const { deadLetter: cameFrom, ...history } = decodeHistory(row.history);
-    const name = task.destination ?? cameFrom?.queue;
-    if (name === undefined) {
-      return fault('redriveSourceUnknown', { queue: task.source, messageId: messageOf(row, row.body).messageId });
-    }
-    const target = ledger.findBook({ account: task.account, name });
-    if (target === undefined || target.queue.kind !== source.queue.kind) return fault('queueNotFound', { queue: name });
-    if (target.queue.id === source.queue.id) {
-      return fault('redriveInvalid', { problem: `"${name}" is the queue itself` });
-    }
-    const refusal = isFull(target, row);
-    if (refusal !== undefined) return refusal;
-    if (task.renewsMessages === 1) {
-      if (!isSound(row, rows.fullBody(row))) {
-        rows.quarantine(source, row, now);
-        return undefined;
-      }
-      rows.renew(row, makeMessageId(now, row.id, ids.salt()), now);
-    }
-    const change = { receiveCount: 0, enqueuedAt: now, deduplicationId: row.deduplicationId, history };
-    rows.move(source, target, row, change, now);
-    ledger.count(source, 'redriven', 1);
-    task.movedCount += 1;
-    return undefined;
-  }
-
-  /** What a send of the message would be refused with, where the queue has limits. */
-  function isFull({ queue, messageCount, bytes }: Book, row: MessageRow): FaultData | undefined {
-    const { maxMessages, maxBytes } = queue.settings;
-    if (maxMessages !== null && messageCount + 1 > maxMessages) {
-      return fault('queueFull', { queue: queue.name, limit: 'maxMessages', value: maxMessages });
-    }
-    if (maxBytes !== null && bytes + row.bytes > maxBytes) {
-      return fault('queueFull', { queue: queue.name, limit: 'maxBytes', value: maxBytes });
-    }
-    return undefined;
-  }
-
-  /** How many messages the rate allows now; what was missed while the server was down is not made up for. */
-  function allowance(task: Progress, now: Instant): number {
-    if (task.ratePerSecond === null) return limits.redriveRowsPerSliceMax;
-    task.nextAt = Math.max(task.nextAt, now - 1_000);
-    return Math.floor(((now - task.nextAt) * task.ratePerSecond) / 1_000) + 1;
-  }
-
-  function pace(task: Progress, moved: number, now: Instant): void {
-    if (task.ratePerSecond === null) task.nextAt = now;
-    else task.nextAt += Math.ceil((moved * 1_000) / task.ratePerSecond);
-  }
-
-  function finish(task: Progress, status: TaskStatus, now: Instant): void {
-    task.status = status;
-    task.finishedAt = now;
-  }
-
-  function fail(task: Progress, failure: FaultData, now: Instant): void {
-    finish(task, 'failed', now);
-    task.failure = JSON.stringify(failure);
-  }
 }
 
-type RedriveEnd = { readonly id: number; readonly kind: string; readonly name: string };
+export type RedriveEnd = { readonly id: number; readonly kind: string; readonly name: string };
+type Find = (name: string) => RedriveEnd | undefined;
+
+/** The queue that a message goes home to; undefined when it was sent directly, or when that queue is gone. */
+function homeOf(source: RedriveEnd, history: string, find: Find): RedriveEnd | undefined {
+  const name = decodeHistory(history).deadLetter?.queue;
+  const home = name === undefined ? undefined : find(name);
+  return home?.kind === source.kind && home.id !== source.id ? home : undefined;
+}
 
 /** Where a redrive may go. @throws redriveInvalid */
-function checkRedrive(
-  source: RedriveEnd,
-  destination: string | null,
-  find: (name: string) => RedriveEnd | undefined,
-): void {
+function checkRedrive(source: RedriveEnd, destination: string | null, find: Find): void {
   if (destination === null) return;
   const target = find(destination);
   const problem =
@@ -353,8 +231,8 @@ export function redriveReads(db: Db) {
     list: db.prepare<[{ account: string; before: number; limit: number }], TaskRow>(
       `select ${taskColumns} from tasks where account = @account and number < @before order by number desc limit @limit`,
     ),
-    walk: db.prepare<[{ backlogId: number; cursorEnqueuedAt: number; cursorId: number; limit: number }], MessageRow>(
-      selectWalk,
+    origins: db.prepare<[{ backlogId: number; enqueuedAt: number; id: number; limit: number }], OriginRow>(
+      selectOrigins,
     ),
   };
   return {
@@ -376,23 +254,48 @@ export function redriveReads(db: Db) {
         nextCursor: found.length > ask.limit ? String(page.at(-1)?.number) : null,
       };
     },
-    /** @throws redriveInvalid */
-    plan(
-      source: RedriveEnd & { readonly backlogId: number; readonly messageCount: number },
-      destination: string | null,
-      limit: number | null,
-      find: (name: string) => RedriveEnd | undefined,
-      bodyOf: (row: MessageRow) => Buffer,
-    ): RedrivePlan {
+    /** What a redrive would do, found step by step, each in a read of its own. @throws redriveInvalid */
+    planner(source: PlanSource, destination: string | null, limit: number, find: Find): Planner {
       checkRedrive(source, destination, find);
-      const toMoveCount = limit === null ? source.messageCount : Math.min(limit, source.messageCount);
-      const samples = statements.walk.all({
-        backlogId: source.backlogId,
-        cursorEnqueuedAt: -1,
-        cursorId: -1,
-        limit: Math.min(limits.redriveSamplesMax, toMoveCount),
-      });
-      return { toMoveCount, samples: samples.map((row) => messageOf(row, bodyOf(row))) };
+      const samplesMax = Math.min(limits.redriveSamplesMax, limit);
+      const samples: Message[] = [];
+      let { expiredUntil: enqueuedAt } = source;
+      let id = Number.MAX_SAFE_INTEGER;
+      let examinedCount = 0;
+      let skippedCount = 0;
+      return {
+        step(wholeMessage) {
+          const page = statements.origins.all({ backlogId: source.backlogId, enqueuedAt, id, limit: planRowsPerStep });
+          for (const row of page) {
+            if (examinedCount - skippedCount === limit) return true;
+            ({ enqueuedAt, id } = row);
+            examinedCount += 1;
+            if (destination === null && homeOf(source, row.history, find) === undefined) skippedCount += 1;
+            else if (samples.length < samplesMax) samples.push(wholeMessage(id));
+          }
+          const isEnough = destination !== null && samples.length === samplesMax;
+          return isEnough || page.length < planRowsPerStep || examinedCount >= limits.redrivePlanRowsMax;
+        },
+        plan: () => ({ toMoveCount: Math.min(limit, source.messageCount - skippedCount), skippedCount, samples }),
+      };
     },
   };
 }
+
+/** Messages that one step of a plan looks at: a millisecond or two. */
+const planRowsPerStep = 1_000;
+
+type OriginRow = { readonly id: number; readonly enqueuedAt: number; readonly history: string };
+
+/** The source of a plan; its count is without the messages whose retention has passed. */
+export type PlanSource = RedriveEnd & {
+  readonly backlogId: number;
+  readonly messageCount: number;
+  readonly expiredUntil: number;
+};
+
+export type Planner = {
+  /** @returns whether all is known */
+  readonly step: (wholeMessage: (id: number) => Message) => boolean;
+  readonly plan: () => RedrivePlan;
+};

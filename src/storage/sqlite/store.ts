@@ -34,6 +34,7 @@ import { messageRows } from './messages.ts';
 import { queueOperations } from './queues.ts';
 import { receiveOperation } from './receive.ts';
 import { redriveOperations } from './redrive.ts';
+import { redriveWalk } from './redrive-walk.ts';
 import { sendOperation } from './send.ts';
 import { settleOperations } from './settle.ts';
 import { FairShares } from './shares.ts';
@@ -105,7 +106,7 @@ function createOperations(db: Db, ledger: Ledger, ids: Ids) {
   const shares = new FairShares();
   const rows = messageRows(db, ledger, groups, shares);
   const keys = idempotencyKeys(db);
-  const redrive = redriveOperations(db, ledger, rows, groups, keys, ids);
+  const redrive = redriveOperations(db, ledger, redriveWalk(db, ledger, rows, ids), keys);
   const queues = queueOperations(db, ledger, groups);
   const upkeep = upkeepOperation(db, ledger, rows, redrive);
   return {

@@ -77,8 +77,8 @@ export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redri
 
   return {
     upkeep({ now }: { now: Instant }): UpkeepAnswer {
-      let isMore = redrive.step(now);
-      isMore = emptyDeadBacklog() || isMore;
+      redrive.step(now);
+      let isMore = emptyDeadBacklog();
       for (const statement of statements.deletePassed) {
         isMore =
           statement.run({ now, limit: limits.upkeepRowsPerSliceMax }).changes === limits.upkeepRowsPerSliceMax ||

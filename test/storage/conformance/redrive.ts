@@ -59,6 +59,7 @@ export function redriveConform(engine: Engine): void {
         limit: null,
         status: 'running',
         movedCount: 0,
+        skippedCount: 0,
         toMoveCount: 7,
         startedAt: t.now,
         finishedAt: null,
@@ -335,6 +336,222 @@ export function redriveConform(engine: Engine): void {
       expect(await t.counts('q')).toEqual([5, 0, 0]);
     });
 
+    describe('skips and counts', () => {
+      it('messages that were sent to the queue directly, and moves the others', async () => {
+        const t = await withLetters(2);
+        await t.send('q-dlq', 'sent', 'sent too');
+        await letters(t, 'q', ['m2']);
+        const task = await finished(t, await t.redrive('q-dlq'));
+        expect(task).toMatchObject({ status: 'completed', movedCount: 3, skippedCount: 2, failure: null });
+        expect(bodiesOf(await t.peek('q-dlq'))).toEqual(['sent', 'sent too']);
+        expect(await t.receiveBodies('q')).toEqual(numbered(3));
+      });
+
+      it('messages whose source is gone', async () => {
+        const t = await withLetters(2);
+        await t.put('r', { deadLetter: { queue: QueueName.parse('q-dlq'), maxReceiveCount: 1_000 } });
+        await letters(t, 'r', ['r1']);
+        await t.deleteQueue('q');
+        const task = await finished(t, await t.redrive('q-dlq'));
+        expect(task).toMatchObject({ status: 'completed', movedCount: 1, skippedCount: 2 });
+        expect(await t.receiveBodies('r')).toEqual(['r1']);
+      });
+
+      it('each once, however often it goes over the source, and does not wait for them', async () => {
+        const t = await withLetters(3);
+        await t.send('q-dlq', 'sent', 'sent and held');
+        await t.receive('q-dlq', { limit: 1, visibilitySeconds: 30 });
+        const { taskId } = await t.redrive('q-dlq');
+        await t.receive('q-dlq', { limit: 1, visibilitySeconds: 60 });
+        await t.upkeepUntil(t.in(59));
+        expect(await t.task(taskId)).toMatchObject({ status: 'running', movedCount: 2, skippedCount: 2 });
+        const held = await t.receive('q-dlq', { visibilitySeconds: 3_000 });
+        expect(bodiesOf(held)).toEqual(['sent', 'sent and held']);
+        await t.upkeepUntil(t.in(2));
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 3, skippedCount: 2 });
+      });
+
+      it('messages of FIFO groups, and moves what stands behind them', async () => {
+        const t = await trial();
+        await t.putPair('q.fifo', 1_000);
+        await t.send('q-dlq.fifo', fifo('g', 'sent'));
+        await letters(t, 'q.fifo', ['1', '2']);
+        await t.send('q-dlq.fifo', fifo('g', 'sent too'));
+        await letters(t, 'q.fifo', ['3']);
+        const { taskId } = await t.redrive('q-dlq.fifo', { rate: 1 });
+        await t.upkeepUntil(t.in(20));
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 3, skippedCount: 2 });
+        expect(await t.receiveBodies('q.fifo')).toEqual(['1', '2', '3']);
+        expect(bodiesOf(await t.peek('q-dlq.fifo'))).toEqual(['sent', 'sent too']);
+      });
+
+      it('once also in a group that somebody received from meanwhile', async () => {
+        const t = await trial();
+        await t.putPair('q.fifo', 1_000);
+        await t.send('q-dlq.fifo', fifo('first', 'sent'));
+        await letters(t, 'q.fifo', numbered(4));
+        const { taskId } = await t.redrive('q-dlq.fifo', { rate: 1 });
+        await t.upkeepUntil(t.in(1));
+        expect(await t.task(taskId)).toMatchObject({ skippedCount: 1 });
+        const held = await t.receive('q-dlq.fifo', { limit: 1 });
+        expect(bodiesOf(held)).toEqual(['sent']);
+        await t.release('q-dlq.fifo', nth(held), { delaySeconds: 0 });
+        await t.upkeepUntil(t.in(20));
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 4, skippedCount: 1 });
+      });
+
+      it('none with a destination', async () => {
+        const t = await withLetters(1);
+        await t.send('q-dlq', 'sent');
+        const task = await finished(t, await t.redrive('q-dlq', { to: 'q' }));
+        expect(task).toMatchObject({ status: 'completed', movedCount: 2, skippedCount: 0 });
+      });
+    });
+
+    describe('from FIFO queues', () => {
+      const groupNames = (count: number) => Array.from({ length: count }, (_, i) => `g${i}`);
+
+      /** One group with so many messages, all behind a first one that is held for so long. */
+      const blocked = async (count: number, visibilitySeconds: number) => {
+        const t = await trial();
+        await t.put('q.fifo');
+        await t.put('to.fifo');
+        await t.send('q.fifo', ...numbered(count).map((body) => fifo('g', body)));
+        const held = await t.receiveOne('q.fifo', { visibilitySeconds });
+        return { t, held };
+      };
+
+      it('looks at a blocked group once in ten seconds, however many messages wait in it', async () => {
+        const { t } = await blocked(3_000, 600);
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo' });
+        const startedAt = t.now;
+        const looks: number[] = [];
+        while (t.now < startedAt + 60_000) {
+          const before = t.now;
+          const { nextAt } = await t.storage.upkeep({ now: t.now });
+          expect(nextAt, 'nothing more to do now').toBeGreaterThan(before);
+          looks.push(before);
+          t.advanceTo(nextAt ?? t.in(60));
+        }
+        // Upkeep has other duties, each second at most.
+        expect(looks.length).toBeLessThanOrEqual(61);
+        expect(await t.task(taskId)).toMatchObject({ status: 'running', movedCount: 0 });
+        await t.upkeepUntil(t.in(545));
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 3_000 });
+        expect(bodiesOf(await t.peek('to.fifo'))).toEqual(numbered(3_000));
+      });
+
+      it('looks at one of many blocked groups only', async () => {
+        const t = await trial();
+        await t.put('q.fifo');
+        await t.put('to.fifo');
+        const names = groupNames(limits.redriveRowsExaminedPerSliceMax + 100);
+        for (let i = 0; i < names.length; i += 100) {
+          await t.send('q.fifo', ...names.slice(i, i + 100).map((name) => fifo(name, name)));
+          await t.receive('q.fifo', { visibilitySeconds: 600 });
+        }
+        await t.redrive('q.fifo', { to: 'to.fifo' });
+        const { nextAt } = await t.storage.upkeep({ now: t.now });
+        expect(nextAt, 'nothing more to do now').toBeGreaterThan(t.now);
+      });
+
+      it('goes on within ten seconds when what blocked a group was deleted', async () => {
+        const { t, held } = await blocked(3, 600);
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo' });
+        await t.upkeepUntil(t.in(5));
+        await t.delete('q.fifo', held);
+        await t.upkeepUntil(t.in(10));
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 2 });
+        expect(bodiesOf(await t.peek('to.fifo'))).toEqual(['m1', 'm2']);
+      });
+
+      it('moves the groups that are not blocked meanwhile, each in order', async () => {
+        const { t } = await blocked(3, 60);
+        const names = groupNames(150);
+        for (const round of ['a', 'b', 'c']) {
+          await t.send('q.fifo', ...names.map((name) => fifo(name, `${name}${round}`)));
+        }
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo' });
+        await t.upkeepUntil(t.in(50));
+        expect(await t.task(taskId)).toMatchObject({ status: 'running', movedCount: 450 });
+        await t.upkeepUntil(t.in(15));
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 453 });
+        const moved = bodiesOf(await t.peek('to.fifo'));
+        for (const name of names) {
+          expect(moved.filter((body) => body.slice(0, -1) === name)).toEqual(['a', 'b', 'c'].map((x) => name + x));
+        }
+        expect(moved.filter((body) => body.startsWith('m'))).toEqual(numbered(3));
+      });
+
+      it('leaves alone what came after the start, in whatever group, and does not wait for it', async () => {
+        const { t } = await blocked(2, 20);
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo' });
+        await t.upkeep();
+        await t.send('q.fifo', fifo('g', 'late 1'), fifo('held', 'late 2'), fifo('free', 'late 3'));
+        await t.receive('q.fifo', { limit: 1, visibilitySeconds: 3_600 });
+        await t.upkeepUntil(t.in(31));
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 2 });
+        expect(bodiesOf(await t.peek('q.fifo')).toSorted()).toEqual(['late 1', 'late 2', 'late 3']);
+      });
+
+      it('stops in a group before a message that is held, and goes on when it is free', async () => {
+        const { t, held } = await blocked(4, 600);
+        await t.delete('q.fifo', held);
+        const [first, second] = await t.receive('q.fifo', { limit: 2, visibilitySeconds: 300 });
+        if (first !== undefined) await t.release('q.fifo', first, { delaySeconds: 0 });
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo' });
+        await t.upkeepUntil(t.in(5));
+        expect(bodiesOf(await t.peek('to.fifo'))).toEqual(['m1']);
+        if (second !== undefined) await t.release('q.fifo', second, { delaySeconds: 0 });
+        await t.upkeepUntil(t.in(11));
+        expect(bodiesOf(await t.peek('to.fifo'))).toEqual(['m1', 'm2', 'm3']);
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 3 });
+      });
+
+      it('clears expired messages out of the way', async () => {
+        const t = await trial();
+        await t.put('q.fifo', { retentionSeconds: 60 });
+        await t.put('to.fifo');
+        await t.send('q.fifo', fifo('g', 'old'));
+        t.advance(59);
+        await t.send('q.fifo', fifo('g', 'new'));
+        t.advance(1.5);
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo' });
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 1 });
+        expect(await t.stats('q.fifo')).toMatchObject({ expiredTotal: 1, availableCount: 0 });
+      });
+
+      it('keeps its rate, and moves as many groups as it may', async () => {
+        const { t } = await blocked(1, 600);
+        await t.send('q.fifo', ...groupNames(30).flatMap((name) => [fifo(name, `${name}a`), fifo(name, `${name}b`)]));
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo', rate: 10 });
+        for (let second = 1; second <= 5; second += 1) {
+          await t.upkeepUntil(t.in(1));
+          const { movedCount } = await t.task(taskId);
+          expect(movedCount).toBeGreaterThanOrEqual(second * 10 - 1);
+          expect(movedCount).toBeLessThanOrEqual(second * 10 + 1);
+        }
+      });
+
+      restartCase(engine, 'goes on after a restart in the middle of a group', async () => {
+        const { t } = await blocked(5, 10);
+        await t.send('q.fifo', ...numbered(5).map((body) => fifo('h', `h${body}`)));
+        const { taskId } = await t.redrive('q.fifo', { to: 'to.fifo', rate: 1 });
+        for (let second = 0; second < 40; second += 1) {
+          await t.upkeep();
+          await t.reopen();
+          t.advance(1);
+        }
+        expect(await t.task(taskId)).toMatchObject({ status: 'completed', movedCount: 10 });
+        const moved = bodiesOf(await t.peek('to.fifo'));
+        expect(moved.filter((body) => body.startsWith('m'))).toEqual(numbered(5));
+        expect(moved.filter((body) => body.startsWith('h'))).toEqual(numbered(5).map((body) => `h${body}`));
+      });
+    });
+
     describe('fails', () => {
       it('when the destination was deleted, and what is left stays', async () => {
         const t = await withLetters(5);
@@ -351,21 +568,20 @@ export function redriveConform(engine: Engine): void {
         expect(await t.counts('q-dlq')).toEqual([5 - movedCount, 0, 0]);
       });
 
-      it('when the source of a message was deleted', async () => {
+      it('when the source of a message was deleted, if every message must have one', async () => {
         const t = await withLetters(2);
         await t.deleteQueue('q');
-        const { taskId } = await t.redrive('q-dlq');
+        const { taskId } = await t.redrive('q-dlq', { requiresOrigins: true });
         await t.upkeep();
         const task = await t.task(taskId);
-        expect(task).toMatchObject({ status: 'failed', movedCount: 0 });
-        expect(task.failure?.fault).toMatch(/^(queueNotFound|redriveSourceUnknown)$/);
+        expect(task).toMatchObject({ status: 'failed', movedCount: 0, failure: { fault: 'queueNotFound' } });
         expect(await t.counts('q-dlq')).toEqual([2, 0, 0]);
       });
 
-      it('when a message has no source to go back to', async () => {
+      it('when a message has no source to go back to, if every message must have one', async () => {
         const t = await withLetters(0);
         const { messageId } = await t.sendOne('q-dlq', 'sent');
-        const { taskId } = await t.redrive('q-dlq');
+        const { taskId } = await t.redrive('q-dlq', { requiresOrigins: true });
         await t.upkeep();
         expect(await t.task(taskId)).toMatchObject({
           status: 'failed',
@@ -471,6 +687,36 @@ export function redriveConform(engine: Engine): void {
         expect(bodiesOf(some.samples)).toEqual(['m0', 'm1']);
         expect(await t.counts('q-dlq')).toEqual([8, 0, 0]);
         expect((await t.storage.listTasks({ account: t.account, limit: 10 })).items).toEqual([]);
+      });
+
+      it('counts what would move now or later, and apart from it what has nowhere to go; not what has expired', async () => {
+        const t = await withLetters(0);
+        await t.update('q-dlq', { retentionSeconds: 100 });
+        await t.send('q-dlq', 'expired');
+        t.advance(60);
+        await t.send('q-dlq', 'sent', { body: 'sent and delayed', delaySeconds: 30 });
+        await letters(t, 'q', numbered(3));
+        await t.receive('q-dlq', { limit: 3, visibilitySeconds: 60 });
+        t.advance(41);
+        const plan = (destination: string | null, limit: number | null = null) =>
+          t.storage.planRedrive({ source: t.ref('q-dlq'), destination, limit, now: t.now });
+        const home = await plan(null);
+        expect(home).toMatchObject({ toMoveCount: 3, skippedCount: 2 });
+        expect(bodiesOf(home.samples)).toEqual(numbered(3));
+        expect(await plan(null, 2)).toMatchObject({ toMoveCount: 2, samples: { length: 2 } });
+        expect(await plan('q')).toMatchObject({ toMoveCount: 5, skippedCount: 0, samples: { length: 5 } });
+        await t.deleteQueue('q');
+        expect(await plan(null)).toEqual({ toMoveCount: 0, skippedCount: 5, samples: [] });
+      });
+
+      it('looks through more than one page', async () => {
+        const t = await trial();
+        await t.putPair('q', 1_000);
+        for (let i = 0; i < 3; i += 1) await t.send('q-dlq', ...numbered(900));
+        await letters(t, 'q', ['a', 'b']);
+        expect(
+          await t.storage.planRedrive({ source: t.ref('q-dlq'), destination: null, limit: null, now: t.now }),
+        ).toMatchObject({ toMoveCount: 2, skippedCount: 2_700, samples: { length: 2 } });
       });
     });
 

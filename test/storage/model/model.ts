@@ -397,6 +397,13 @@ export class Model {
     return lines.flatMap(({ must, may }) => [...must, ...may]).filter(({ order }) => order <= task.orderMax);
   }
 
+  /** Whether a task without a destination has nowhere to move the message to: it passes it by. */
+  isHomeless(task: ModelTask, message: ModelMessage): boolean {
+    if (task.destination !== null) return false;
+    const target = this.targetOf(task, message);
+    return target === undefined || target === task.source;
+  }
+
   targetOf(task: ModelTask, message: ModelMessage): ModelQueue | undefined {
     const name = task.destination ?? message.source;
     return name === null ? undefined : this.queues.get(name);

@@ -5,6 +5,7 @@ import { sumHidden } from '../../../src/storage/sqlite/ledger.ts';
 import { messageStatements } from '../../../src/storage/sqlite/messages.ts';
 import { receiveStatements } from '../../../src/storage/sqlite/receive.ts';
 import { redriveStatements } from '../../../src/storage/sqlite/redrive.ts';
+import { walkStatements } from '../../../src/storage/sqlite/redrive-walk.ts';
 import { sendStatements } from '../../../src/storage/sqlite/send.ts';
 import { settleStatements } from '../../../src/storage/sqlite/settle.ts';
 import { openStore, type Store } from '../../../src/storage/sqlite/store.ts';
@@ -53,7 +54,23 @@ const plans: readonly (readonly [name: string, sql: string, index: RegExp])[] = 
   ['sums of the hidden', sumHidden, /USING PRIMARY KEY \(backlog_id=\? AND width=\? AND at>/],
   ['expired', upkeepStatements.selectExpired, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at</],
   ['oldest', upkeepStatements.selectOldest, /USING COVERING INDEX messages_enqueued/],
-  ['redrive walk', redriveStatements.selectWalk, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at>/],
+  ['redrive walk', walkStatements.selectWalk, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at>/],
+  [
+    'redrive, next group',
+    walkStatements.selectGroup,
+    /USING COVERING INDEX message_groups_ready \(backlog_id=\? AND \(ready/,
+  ],
+  [
+    'redrive, first of a group',
+    walkStatements.selectFirstSequence,
+    /USING COVERING INDEX messages_group \(backlog_id=\? AND g/,
+  ],
+  [
+    'redrive, of a group',
+    walkStatements.selectOfGroup,
+    /USING INDEX messages_group \(backlog_id=\? AND group_id=\? AND s/,
+  ],
+  ['redrive plan', redriveStatements.selectOrigins, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at>/],
   ['task due', redriveStatements.selectDue, /USING INDEX tasks_due/],
 ];
 
