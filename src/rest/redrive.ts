@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { RedriveAsk } from '../broker/redrive.ts';
 import { toRfc3339 } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import { messageState } from '../domain/message.ts';
@@ -63,6 +64,13 @@ export const Task = z
       .min(0)
       .describe('Messages to move, as counted at the start.')
       .meta({ examples: [500] }),
+    skipped: z
+      .int()
+      .min(0)
+      .describe(
+        'Messages that stay because they have nowhere to go: sent there directly, or from a queue that is gone.',
+      )
+      .meta({ examples: [0] }),
     ratePerSecond: z
       .int()
       .optional()
@@ -90,7 +98,14 @@ export const RedrivePlanView = z
       .min(0)
       .describe('Messages that would move.')
       .meta({ examples: [500] }),
-    samples: z.array(PeekedMessage).describe(`The first of them, ${limits.redriveSamplesMax} at most.`),
+    skipped: z
+      .int()
+      .min(0)
+      .describe('Messages that would stay because they have nowhere to go.')
+      .meta({ examples: [0] }),
+    samples: z
+      .array(PeekedMessage)
+      .describe(`The first of those that would move, ${limits.redriveSamplesMax} at most.`),
   })
   .meta({ id: 'RedrivePlan', description: 'What a redrive would do.' });
 
@@ -104,6 +119,7 @@ function viewOf(task: RedriveTask, origin: string) {
     status: task.status,
     moved: task.movedCount,
     toMove: task.toMoveCount,
+    skipped: task.skippedCount,
     ...(ratePerSecond === null ? {} : { ratePerSecond }),
     ...(limit === null ? {} : { limit }),
     startedAt: toRfc3339(task.startedAt),
@@ -150,15 +166,19 @@ async function startRedrive(deps: RestDeps, request: FastifyRequest, reply: Fast
 }
 
 async function planRedrive(
-  { broker, clock }: RestDeps,
+  deps: RestDeps,
   request: FastifyRequest,
   reply: FastifyReply,
-  ask: { destination: QueueName | null; limit: number | null },
+  ask: RedriveAsk,
 ): Promise<string> {
-  const { toMoveCount, samples } = await broker.redrive.plan(request.principal, queueOf(request), ask);
-  const now = clock.now();
+  const { toMoveCount, skippedCount, samples } = await deps.broker.redrive.plan(
+    request.principal,
+    queueOf(request),
+    ask,
+  );
+  const now = deps.clock.now();
   reply.header('content-type', jsonType);
-  return `{"toMove":${toMoveCount},"samples":[${samples.map((message) => peekedJson(message, messageState(message, now))).join(',')}]}`;
+  return `{"toMove":${toMoveCount},"skipped":${skippedCount},"samples":[${samples.map((message) => peekedJson(message, messageState(message, now))).join(',')}]}`;
 }
 
 const fingerprintOf = (facts: readonly unknown[]): string =>
@@ -225,7 +245,7 @@ export const redriveOperations = (deps: RestDeps): readonly Operation[] => [
           },
         },
       },
-      faults: ['queueNotFound', 'redriveInvalid', 'redriveSourceUnknown', 'redriveRunning', 'idempotencyKeyReused'],
+      faults: ['queueNotFound', 'redriveInvalid', 'redriveRunning', 'idempotencyKeyReused'],
     },
     handle: (request, reply) => startRedrive(deps, request, reply),
   },

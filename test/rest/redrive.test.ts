@@ -29,6 +29,7 @@ describe('a redrive', () => {
       status: 'running',
       moved: 0,
       toMove: 2,
+      skipped: 0,
       ratePerSecond: 50,
       limit: 10,
       startedAt: '2026-01-01T00:00:00.000Z',
@@ -60,7 +61,7 @@ describe('a redrive', () => {
     const before = await api.look('orders-dlq');
     const { status, json } = await api.post(`${url}?dryRun=true`);
     expect(status).toBe(200);
-    expect(json).toMatchObject({ toMove: 7, samples: { length: limits.redriveSamplesMax } });
+    expect(json).toMatchObject({ toMove: 7, skipped: 0, samples: { length: limits.redriveSamplesMax } });
     expect(await api.look('orders-dlq')).toEqual(before);
     expect((await api.get('/v1/tasks')).json.items).toEqual([]);
     await api.broker.upkeep.stop();
@@ -118,16 +119,30 @@ describe('a task', () => {
   });
 
   it('tells why it failed', async () => {
-    const api = await openApi();
-    await api.queue('orders-dlq');
-    await api.send('orders-dlq', 'sent here by hand');
-    const { json } = await api.post(url);
-    api.broker.upkeep.start();
+    const api = await withDead(2);
+    await api.queue('elsewhere');
+    const { json } = await api.post(`${url}?to=elsewhere&rate=1`);
+    await api.delete('/v1/queues/elsewhere');
     await api.clock.advance({ seconds: 2 });
     expect((await api.get(`/v1/tasks/${json.taskId}`)).json).toMatchObject({
       status: 'failed',
-      failure: { code: 'redrive_source_unknown', detail: expect.stringContaining('orders-dlq') },
+      failure: { code: 'queue_not_found', detail: expect.stringContaining('elsewhere') },
     });
+    await api.broker.upkeep.stop();
+  });
+
+  it('tells how many messages had nowhere to go', async () => {
+    const api = await withDead(2);
+    await api.send('orders-dlq', 'sent here by hand');
+    expect((await api.post(`${url}?dryRun=true`)).json).toMatchObject({ toMove: 2, skipped: 1 });
+    const { json } = await api.post(url);
+    await api.clock.advance({ seconds: 2 });
+    expect((await api.get(`/v1/tasks/${json.taskId}`)).json).toMatchObject({
+      status: 'completed',
+      moved: 2,
+      skipped: 1,
+    });
+    expect(await api.counts('orders-dlq')).toEqual([1, 0, 0]);
     await api.broker.upkeep.stop();
   });
 
