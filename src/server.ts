@@ -23,8 +23,8 @@ import { logRequests, requestIds } from './http/request-log.ts';
 import { listRoutes } from './http/routes.ts';
 import type { Ids } from './ids.ts';
 import type { Readiness } from './rest/deps.ts';
-import { answerError, answerProblems } from './rest/errors.ts';
 import { mountRest, restInfo } from './rest/index.ts';
+import { answerError, answerProblems } from './rest/problems.ts';
 import { draftOf, jsonType, messageBodyBytesMax, sentJson } from './rest/send.ts';
 import type { SqsSettings } from './sqs/action.ts';
 import { createGuard } from './sqs/guard.ts';
@@ -115,7 +115,7 @@ function createInstance({ clock, ids, log }: ServerDeps): FastifyInstance {
       setCommonHeaders(reply, request.id);
       answerError(error, request, reply, log);
     },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, httpLimits.headerBytesMax),
   });
   app.server.maxConnections = httpLimits.connectionsMax;
   return app;

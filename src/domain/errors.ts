@@ -10,7 +10,7 @@ export type FaultFacts = {
   // The request itself
   invalidArgument: { readonly name: string; readonly problem: string };
   malformedBody: { readonly problem: string };
-  unsupportedMediaType: { readonly contentType: string; readonly accepted: string };
+  unsupportedMediaType: { readonly contentType: string; readonly accepted: string; readonly encoding?: string };
   bodyTooLarge: { readonly bytesMax: number };
   routeNotFound: { readonly method: string; readonly path: string };
   methodNotAllowed: { readonly method: string; readonly path: string; readonly allowed: string };
@@ -38,7 +38,8 @@ export type FaultFacts = {
   settingNotForKind: { readonly setting: string; readonly kind: string };
   settingInvalid: { readonly setting: string; readonly problem: string };
   deadLetterQueueInvalid: { readonly queue: string; readonly problem: string; readonly reason: DeadLetterProblem };
-  deadLetterQueueMissing: { readonly queue: string };
+  /** `configured`: the one that the queue names, when it is gone. */
+  deadLetterQueueMissing: { readonly queue: string; readonly configured?: string | undefined };
   // Messages
   emptyBody: Record<never, never>;
   messageTooLarge: { readonly bytes: number; readonly bytesMax: number };
@@ -58,7 +59,8 @@ export type FaultFacts = {
   receiptInvalid: Record<never, never>;
   receiptForeign: { readonly queue: string };
   receiptExpired: Record<never, never>;
-  visibilityTooLong: { readonly secondsMax: number };
+  /** `secondsLeft`: of the most that a message may be held from its receive. */
+  visibilityTooLong: { readonly secondsMax: number; readonly secondsLeft: number };
   // Redrive
   redriveSourceUnknown: { readonly queue: string; readonly messageId: string };
   redriveRunning: { readonly queue: string; readonly task: string };

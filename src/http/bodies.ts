@@ -98,8 +98,9 @@ const isEncoded = ({ headers }: FastifyRequest): boolean =>
 
 const encodingRefused = ({ headers }: FastifyRequest): Fault =>
   Fault.of('unsupportedMediaType', {
-    contentType: `Content-Encoding: ${String(headers['content-encoding']).slice(0, 64)}`,
+    contentType: (headers['content-type'] ?? '').slice(0, 128),
     accepted: 'the body without a content encoding',
+    encoding: String(headers['content-encoding']).slice(0, 64),
   });
 
 /** @throws unsupportedMediaType unless the body is announced as one of the types, in UTF-8 */

@@ -1,32 +1,68 @@
 /** Answers to bytes that are not HTTP: Node's parser refused them, so there is no request to answer in. */
 import type { Socket } from 'node:net';
+import { saneRequestId } from './request-log.ts';
 
-type ClientError = Error & { readonly code?: string };
+type ClientError = Error & { readonly code?: string; readonly rawPacket?: unknown };
 
-const answers = {
-  HPE_HEADER_OVERFLOW: { status: 431, title: 'Request header fields too large', code: 'headers_too_large' },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, title: 'Request timeout', code: 'request_timeout' },
-} as const;
-const other = { status: 400, title: 'Bad request', code: 'malformed_request' } as const;
+type Answer = {
+  readonly status: number;
+  readonly title: string;
+  readonly code: string;
+  readonly detail: string;
+  readonly hint: string;
+};
+
+const headersTooLarge = (headerBytesMax: number): Answer => ({
+  status: 431,
+  title: 'Request header fields too large',
+  code: 'headers_too_large',
+  detail: `The request line and the headers are more than ${headerBytesMax} bytes together.`,
+  hint: 'Send long attributes in an entry of a batch, POST /v1/queues/orders/messages/batch, instead of headers.',
+});
+const headersTooSlow: Answer = {
+  status: 408,
+  title: 'Request timeout',
+  code: 'request_timeout',
+  detail: 'The headers did not arrive in time.',
+  hint: 'Send the headers at once.',
+};
+const malformed: Answer = {
+  status: 400,
+  title: 'Bad request',
+  code: 'malformed_request',
+  detail: 'The request is not valid HTTP/1.1.',
+  hint: 'Speak plain HTTP/1.1 here; for TLS put a proxy in front.',
+};
+
+function answerTo({ code }: ClientError, headerBytesMax: number): Answer {
+  if (code === 'HPE_HEADER_OVERFLOW') return headersTooLarge(headerBytesMax);
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? headersTooSlow : malformed;
+}
+
+/** The id that the client gave, if it got so far. */
+function requestIdOf({ rawPacket }: ClientError): string | undefined {
+  if (!Buffer.isBuffer(rawPacket)) return undefined;
+  const given = /^x-request-id:[ \t]*(\S+)\r$/im.exec(rawPacket.toString('latin1'))?.[1];
+  return given !== undefined && saneRequestId.test(given) ? given : undefined;
+}
 
 /** Writes a problem document by hand and closes the connection. */
-export function answerClientError(error: ClientError, socket: Socket): void {
+export function answerClientError(error: ClientError, socket: Socket, headerBytesMax: number): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   if (!socket.writable) {
     socket.destroy(error);
     return;
   }
-  const answer =
-    error.code !== undefined && error.code in answers ? answers[error.code as keyof typeof answers] : other;
-  const body = JSON.stringify({
-    type: `urn:sluice:problem:${answer.code}`,
-    title: answer.title,
-    status: answer.status,
-    code: answer.code,
-    detail: 'The request is not valid HTTP/1.1, or larger or slower than is taken here.',
-  });
-  socket.end(
-    `HTTP/1.1 ${answer.status} ${answer.title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
+  const answer = answerTo(error, headerBytesMax);
+  const requestId = requestIdOf(error);
+  const { code, ...rest } = answer;
+  const body = `${JSON.stringify({ type: `urn:sluice:problem:${code}`, ...rest, code, requestId })}\n`;
+  const head = [
+    `HTTP/1.1 ${answer.status} ${answer.title}`,
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(requestId === undefined ? [] : [`X-Request-Id: ${requestId}`]),
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }

@@ -11,7 +11,8 @@ import { queueNamePattern } from '../domain/queue-attributes.ts';
 import type { Ids } from '../ids.ts';
 import type { RequestMetrics } from './metrics.ts';
 
-const saneRequestId = /^[\w.:+/=-]{1,128}$/;
+/** What a client may give as the id of its request. */
+export const saneRequestId = /^[\w.:+/=-]{1,128}$/;
 
 /** Gives each request its id: the client's `X-Request-Id` if that is sane, else one of our own, unique and cheap. */
 export function requestIds(clock: Clock, ids: Ids): (request: IncomingMessage) => string {

@@ -17,10 +17,10 @@ import { flag, invalid, readQuery } from '../http/parameters.ts';
 import type { Sent } from '../storage/port.ts';
 import type { RestDeps } from './deps.ts';
 import { type DraftOptions, entryDraft, SendEntry } from './draft.ts';
-import { Problem, problemOf, sendFault } from './errors.ts';
+import type { Asked } from './errors.ts';
 import { sendLines } from './lines.ts';
-import { originOf } from './origin.ts';
 import { delay, group, idempotencyHeader, queueOf } from './parameters.ts';
+import { askedOf, Problem, problemOf, sendFault } from './problems.ts';
 import { jsonType, sendIdempotency, sentJson } from './send.ts';
 
 export const SendBatch = z
@@ -86,12 +86,12 @@ export const batchQuery = {
 };
 
 /** The answer of a batch. */
-export function batchJson(outcomes: readonly (Sent | FaultData)[], origin: string): string {
+export function batchJson(outcomes: readonly (Sent | FaultData)[], asked: Asked): string {
   let failedCount = 0;
   const results = outcomes.map((outcome) => {
     if (!isFault(outcome)) return sentJson(outcome);
     failedCount += 1;
-    return `{"error":${JSON.stringify(problemOf(outcome as never, origin))}}`;
+    return `{"error":${JSON.stringify(problemOf(outcome as never, asked))}}`;
   });
   return `{"results":[${results.join(',')}],"sentCount":${outcomes.length - failedCount},"failedCount":${failedCount}}`;
 }
@@ -101,7 +101,7 @@ export function sendAborted(reply: FastifyReply, outcomes: readonly (Sent | Faul
   const faults = outcomes.filter(isFault);
   const cause = faults.find(({ fault: code }) => code !== 'batchAborted') ?? faults[0];
   if (cause === undefined) throw new Error('An atomic batch was refused without a cause.');
-  const { results } = JSON.parse(batchJson(outcomes, originOf(reply.request))) as { results: unknown };
+  const { results } = JSON.parse(batchJson(outcomes, askedOf(reply.request))) as { results: unknown };
   return sendFault(reply, cause, { results });
 }
 
@@ -159,7 +159,7 @@ async function sendEnvelope(
   const sent = await broker.messages.send(request.principal, queue, drafts, { isAtomic, idempotency });
   if (isAtomic && sent.some(isFault)) return sendAborted(reply, sent);
   reply.header('content-type', jsonType);
-  return batchJson(merged(entries, sent), originOf(request));
+  return batchJson(merged(entries, sent), askedOf(request));
 }
 
 /** The outcomes of all entries, from those of the entries that could be sent. */

@@ -1,65 +1,94 @@
 /**
- * Faults as problem documents: one table with a row per code, which does not compile while one is missing.
+ * What is told of a fault: one table with a row per code, which does not compile while one is missing.
  *
- * The detail says which value is wrong and what would be right; the hint is the next thing to do, as a command where
- * one exists. @see https://www.rfc-editor.org/rfc/rfc9457
+ * The detail says which value is wrong and what would be right. The hint is the next thing to do: a command that can be
+ * pasted into a shell as it is, with what it does after ` # `, or a sentence where no command helps. Nothing of a
+ * client's gets into a command unless it is harmless there.
  */
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
-import { z } from 'zod';
-import { Fault, type FaultCode, type FaultData, type FaultFacts, fault } from '../domain/errors.ts';
+import type { DeadLetterProblem, FaultCode, FaultFacts } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
-import { may } from '../domain/principal.ts';
-import { faultOfFramework } from '../http/framework-errors.ts';
-import type { RouteList } from '../http/routes.ts';
-import { originOf } from './origin.ts';
+import { arrivalLimits } from '../http/arrivals.ts';
 
-type FaultRow<F> = {
+/** What hints are made of besides the facts. */
+export type Asked = {
+  /** The server as the client calls it, such as `http://localhost:8080`. */
+  readonly origin: string;
+  /** The queue that the URL names, else an example. */
+  readonly queue: string;
+  /** The pattern of the route; empty where none matched. */
+  readonly route: string;
+};
+
+export type FaultRow<F> = {
   readonly status: number;
   readonly title: string;
   readonly detail: (facts: F) => string;
-  /** @param origin the server as the client calls it, such as `http://localhost:8080` */
-  readonly hint?: (facts: F, origin: string) => string;
+  readonly hint: (facts: F, asked: Asked) => string;
   /** Seconds after which a retry may succeed. */
   readonly retryAfterSeconds?: number;
 };
 
-const retryWithKey = 'Ask again: with the same deduplication id or Idempotency-Key nothing is done twice.';
+export const retryWithKey = 'Ask again: with the same deduplication id or Idempotency-Key nothing is done twice.';
+const isBatch = ({ route }: Asked): boolean => route.endsWith('/batch');
+const urlOf = ({ origin }: Asked, queue: string): string => `${origin}/v1/queues/${queue}`;
+const create = (asked: Asked, queue: string): string => `curl -X PUT ${urlOf(asked, queue)} # creates it`;
+const change = (asked: Asked, queue: string, settings: object): string =>
+  `curl -X PATCH --json '${JSON.stringify(settings)}' ${urlOf(asked, queue)}`;
 
 export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } = {
   invalidArgument: {
     status: 400,
     title: 'Invalid argument',
     detail: ({ name, problem }) => `${name}: ${problem}.`,
+    hint: ({ name }, asked) =>
+      argumentHints.get(name)?.(asked) ?? `Correct ${name}; ${asked.origin}/docs describes it.`,
   },
-  malformedBody: { status: 400, title: 'Malformed body', detail: ({ problem }) => problem },
+  malformedBody: {
+    status: 400,
+    title: 'Malformed body',
+    detail: ({ problem }) => problem,
+    hint: () => 'Send valid JSON or text in UTF-8; with curl, --data-binary @file sends a file as it is.',
+  },
   unsupportedMediaType: {
     status: 415,
     title: 'Unsupported media type',
-    detail: ({ contentType, accepted }) =>
-      `${contentType === '' ? 'A body without a content type' : JSON.stringify(contentType)} is not read here; send ${accepted}.`,
-    hint: () => 'With curl, --json sets the content type of JSON.',
+    detail: ({ contentType, accepted, encoding }) =>
+      encoding === undefined
+        ? `${contentType === '' ? 'A body without a content type' : JSON.stringify(contentType)} is not read here; send ${accepted}.`
+        : `The body is encoded as ${JSON.stringify(encoding)}, and bodies are not decoded here.`,
+    hint: ({ encoding }, asked) => {
+      if (encoding !== undefined) return 'Send the body as it is, without the header Content-Encoding.';
+      const lines = isBatch(asked) ? "; -H 'content-type: application/x-ndjson' announces lines of it" : '';
+      return `With curl, --json announces JSON${lines}.`;
+    },
   },
   bodyTooLarge: {
     status: 413,
     title: 'Body too large',
     detail: ({ bytesMax }) => `The body is larger than the ${bytesMax} bytes that are read here.`,
+    hint: (_facts, asked) =>
+      isBatch(asked)
+        ? 'Send it in several requests, or as lines of JSON, which may be as many as there are.'
+        : 'Store what is large elsewhere, and send where it is.',
   },
   routeNotFound: {
     status: 404,
     title: 'Not found',
     detail: ({ path }) => `There is nothing at ${path}.`,
-    hint: (_facts, origin) => `curl ${origin}/ shows what there is; ${origin}/docs documents it.`,
+    hint: (_facts, { origin }) => `curl ${origin}/ # shows what there is; ${origin}/docs documents it`,
   },
   methodNotAllowed: {
     status: 405,
     title: 'Method not allowed',
     detail: ({ method, path, allowed }) => `${method} is not possible at ${path}; ${allowed} is.`,
+    hint: ({ path, allowed }, { origin }) => `curl -X ${gentlest(allowed)} ${shellWord(origin + path)}`,
   },
   requestTimeout: {
     status: 408,
     title: 'Request timeout',
     detail: () => 'The body did not arrive in time.',
+    hint: () =>
+      `Send the whole body within ${arrivalLimits.wholeBodySecondsMax} seconds; lines of JSON may take longer, as long as they move.`,
   },
   forbiddenHost: {
     status: 403,
@@ -73,12 +102,14 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 401,
     title: 'Credentials missing',
     detail: () => 'This server answers to access keys only, and the request has none.',
-    hint: (_facts, origin) => `curl -u <id>:<secret> ${origin}/, or the header Authorization: Bearer <key>.`,
+    hint: (_facts, { origin }) =>
+      `curl -u "$KEY_ID:$KEY_SECRET" ${origin}/ # or the header Authorization: Bearer, with id and secret joined by a dot`,
   },
   credentialsInvalid: {
     status: 401,
     title: 'Credentials invalid',
     detail: () => 'The credentials are not those of an access key in force.',
+    hint: () => 'Correct id and secret; who may manage keys sees whether the key is still in force.',
   },
   credentialsThrottled: {
     status: 429,
@@ -92,18 +123,20 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Access denied',
     detail: ({ action, queue }) =>
       `No scope of the access key allows ${action}${queue === undefined ? '' : ` on ${quoted(queue)}`}.`,
-    hint: () => 'A key that may manage keys can give it the scope: PATCH /v1/keys/<key>.',
+    hint: ({ action, queue }) =>
+      `Who may manage keys can add the scope ${JSON.stringify({ actions: [action], queues: [queue ?? '*'] })}.`,
   },
   keyNotFound: {
     status: 404,
     title: 'Key not found',
     detail: ({ key }) => `There is no access key ${quoted(key)}.`,
-    hint: (_facts, origin) => `curl ${origin}/v1/keys lists them.`,
+    hint: (_facts, { origin }) => `curl ${origin}/v1/keys # lists them`,
   },
   keyExists: {
     status: 409,
     title: 'Key exists',
     detail: ({ key }) => `There is an access key ${quoted(key)} already.`,
+    hint: () => 'Ask again: each new key gets another id.',
   },
   keyDeclared: {
     status: 409,
@@ -121,52 +154,53 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 409,
     title: 'Too many keys',
     detail: ({ countMax }) => `There are ${countMax} access keys already, which is the most there can be.`,
-    hint: () => 'Delete keys that are no longer needed.',
+    hint: (_facts, { origin }) => `curl ${origin}/v1/keys # lists them; delete those that are no longer needed`,
   },
 
   queueNotFound: {
     status: 404,
     title: 'Queue not found',
     detail: ({ queue }) => `There is no queue ${quoted(queue)}.`,
-    hint: ({ queue, similar }, origin) =>
-      similar === undefined
-        ? `curl -X PUT ${origin}/v1/queues/${queue} creates it.`
-        : `Did you mean ${quoted(similar)}?`,
+    hint: ({ queue, similar }, asked) =>
+      similar === undefined ? create(asked, queue) : `curl ${urlOf(asked, similar)} # did you mean this one?`,
   },
   queueExists: {
     status: 409,
     title: 'Queue exists',
     detail: ({ queue, differing }) => `The queue ${quoted(queue)} exists with other values of ${differing.join(', ')}.`,
-    hint: ({ queue }, origin) => `curl ${origin}/v1/queues/${queue} shows it; PATCH changes it.`,
+    hint: ({ queue }, asked) => `curl ${urlOf(asked, queue)} # shows it; PATCH changes it`,
   },
   queueDeletedRecently: {
     status: 409,
     title: 'Queue deleted recently',
     detail: ({ queue, seconds }) => `The queue ${quoted(queue)} was deleted less than ${seconds} seconds ago.`,
+    hint: ({ seconds }) => `Ask again in ${seconds} seconds, or take another name.`,
   },
   purgeInProgress: {
     status: 409,
     title: 'Purged recently',
     detail: ({ queue, seconds }) => `The queue ${quoted(queue)} was purged less than ${seconds} seconds ago.`,
+    hint: ({ seconds }) => `Ask again in ${seconds} seconds.`,
   },
   queueChanged: {
     status: 412,
     title: 'Queue changed',
     detail: ({ queue, version }) => `The queue ${quoted(queue)} was changed since: its ETag is now "${version}".`,
-    hint: () => 'Read it again, and repeat the change with the new ETag.',
+    hint: ({ queue }, asked) => `curl -i ${urlOf(asked, queue)} # shows it with its ETag; repeat the change with that`,
   },
   queueFull: {
     status: 429,
     title: 'Queue full',
     detail: ({ queue, limit, value }) => `The queue ${quoted(queue)} would pass its ${limit} of ${value}.`,
-    hint: ({ limit }) => `Receive and delete messages, or raise ${limit}.`,
+    hint: ({ queue, limit, value }, asked) =>
+      `${change(asked, queue, { [limit]: Math.min(2 * value, Number.MAX_SAFE_INTEGER) })} # raises it; or receive and delete messages`,
     retryAfterSeconds: 1,
   },
   tooManyQueues: {
     status: 409,
     title: 'Too many queues',
     detail: ({ countMax }) => `There are ${countMax} queues already, which is the most there can be.`,
-    hint: () => 'Delete queues that are no longer needed.',
+    hint: (_facts, { origin }) => `curl ${origin}/v1/queues # lists them; delete those that are no longer needed`,
   },
   settingNotForKind: {
     status: 400,
@@ -178,48 +212,65 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 400,
     title: 'Invalid setting',
     detail: ({ setting, problem }) => `${setting}: ${problem}.`,
+    hint: () => 'Change it, or the setting that it must go with.',
   },
   deadLetterQueueInvalid: {
     status: 400,
     title: 'Invalid dead-letter queue',
-    detail: ({ queue, problem }) => `deadLetter.queue: ${quoted(queue)} ${problem}.`,
+    detail: ({ queue, problem }) => `deadLetter.queue: ${quoted(queue)} cannot be the dead-letter queue: ${problem}.`,
+    hint: ({ queue, reason }, asked) => deadLetterHints[reason](queue, asked),
   },
   deadLetterQueueMissing: {
     status: 409,
     title: 'No dead-letter queue',
-    detail: ({ queue }) => `The queue ${quoted(queue)} has no dead-letter queue to move the message to.`,
-    hint: ({ queue }, origin) =>
-      `curl -X PATCH --json '{"deadLetter":{"queue":"${queue}-dlq","maxReceiveCount":5}}' ${origin}/v1/queues/${queue} sets one that exists.`,
+    detail: ({ queue, configured }) =>
+      configured === undefined
+        ? `The queue ${quoted(queue)} has no dead-letter queue to move the message to.`
+        : `The dead-letter queue ${quoted(configured)} of the queue ${quoted(queue)} does not exist any more.`,
+    hint: ({ queue, configured }, asked) =>
+      configured === undefined
+        ? `curl -X PUT ${urlOf(asked, deadLetterName(queue))} && ${change(asked, queue, { deadLetter: { queue: deadLetterName(queue), maxReceiveCount: 5 } })} # gives it one`
+        : create(asked, configured),
   },
 
   emptyBody: {
     status: 400,
     title: 'Empty body',
     detail: () => 'A message needs a body of at least one byte.',
-    hint: (_facts, origin) => `curl -d 'hello' ${origin}/v1/queues/<queue>/messages`,
+    hint: (_facts, asked) =>
+      isBatch(asked)
+        ? `curl --json '{"messages":[{"body":"hello"}]}' ${urlOf(asked, asked.queue)}/messages/batch # sends one`
+        : `curl -d 'hello' ${urlOf(asked, asked.queue)}/messages # sends one`,
   },
   messageTooLarge: {
     status: 413,
     title: 'Message too large',
     detail: ({ bytes, bytesMax }) =>
       `The body and the attributes are ${bytes} bytes together; the queue takes messages of at most ${bytesMax} bytes.`,
-    hint: () => 'Store what is large elsewhere, and send where it is.',
+    hint: ({ bytes, bytesMax }, asked) =>
+      bytesMax < bytes && bytes <= limits.messageBytesMax
+        ? `${change(asked, asked.queue, { maxMessageBytes: limits.messageBytesMax })} # takes larger ones`
+        : 'Store what is large elsewhere, and send where it is.',
   },
   messageNotFound: {
     status: 404,
     title: 'Message not found',
     detail: ({ messageId, queue }) => `There is no message ${quoted(messageId)} in the queue ${quoted(queue)}.`,
+    hint: ({ queue }, asked) => `curl ${urlOf(asked, queue)}/messages # shows what is there`,
   },
   messageInFlight: {
     status: 409,
     title: 'Message in flight',
     detail: ({ messageId }) => `Somebody holds the message ${quoted(messageId)}.`,
+    hint: () => 'Wait until its visibility timeout ends, or settle it by its receipt.',
   },
   delayTooLong: {
     status: 400,
     title: 'Delay too long',
     detail: ({ delaySeconds, delaySecondsMax }) =>
       `delay: ${delaySeconds} seconds are more than the ${delaySecondsMax} for which the queue keeps a message.`,
+    hint: ({ delaySeconds }, asked) =>
+      `${change(asked, asked.queue, { retentionSeconds: delaySeconds })} # keeps messages as long`,
   },
   delayNotAllowed: {
     status: 400,
@@ -231,13 +282,17 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 400,
     title: 'Message group required',
     detail: ({ queue }) => `group: ${quoted(queue)} is a FIFO queue, whose messages need a message group.`,
-    hint: ({ queue }, origin) => `curl -d 'hello' "${origin}/v1/queues/${queue}/messages?group=42&dedup=a1"`,
+    hint: ({ queue }, asked) =>
+      isBatch(asked)
+        ? 'Give each message a groupId, or all of them the one of ?group=.'
+        : `curl -d 'hello' "${urlOf(asked, queue)}/messages?group=42&dedup=a1" # sends one`,
   },
   deduplicationIdRequired: {
     status: 400,
     title: 'Deduplication id required',
     detail: ({ queue }) => `dedup: ${quoted(queue)} needs a deduplication id with each message.`,
-    hint: () => 'Add ?dedup=…, or set contentBasedDeduplication of the queue to true.',
+    hint: ({ queue }, asked) =>
+      `${change(asked, queue, { contentBasedDeduplication: true })} # makes them of the bodies`,
   },
   deduplicationIdNotAllowed: {
     status: 400,
@@ -249,6 +304,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 409,
     title: 'Batch aborted',
     detail: () => 'The batch is all or nothing, and another of its entries was refused.',
+    hint: () => 'Correct the entries that have another problem, and send all of them again.',
   },
   idempotencyKeyReused: {
     status: 422,
@@ -288,6 +344,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 400,
     title: "Another queue's receipt handle",
     detail: ({ queue }) => `The receipt handle is not one of the queue ${quoted(queue)}.`,
+    hint: () => 'Use it at the queue that it was received from.',
   },
   receiptExpired: {
     status: 410,
@@ -298,8 +355,9 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
   visibilityTooLong: {
     status: 400,
     title: 'Visibility timeout too long',
-    detail: ({ secondsMax }) =>
-      `visibilityTimeoutSeconds: a message may be held for 12 hours from its receive; ${secondsMax} seconds are left.`,
+    detail: ({ secondsMax, secondsLeft }) =>
+      `visibilityTimeoutSeconds: a message may be held for ${secondsMax} seconds from its receive; ${secondsLeft} are left.`,
+    hint: ({ secondsLeft }) => `Ask for ${secondsLeft} seconds at most, or release the message and receive it again.`,
   },
 
   redriveSourceUnknown: {
@@ -307,31 +365,38 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Source unknown',
     detail: ({ queue, messageId }) =>
       `The message ${quoted(messageId)} in ${quoted(queue)} was not dead-lettered, or its source is gone: nobody knows where it came from.`,
-    hint: ({ queue }, origin) => `curl -X POST "${origin}/v1/queues/${queue}/redrive?to=<queue>" names where to.`,
+    hint: () => 'Add ?to= and the name of the queue that it is to go to.',
   },
   redriveRunning: {
     status: 409,
     title: 'Redrive running',
     detail: ({ queue, task }) => `The task ${quoted(task)} moves the messages of ${quoted(queue)} already.`,
-    hint: ({ task }, origin) => `curl ${origin}/v1/tasks/${task} shows it; DELETE cancels it.`,
+    hint: ({ task }, { origin }) => `curl ${origin}/v1/tasks/${task} # shows it; DELETE cancels it`,
   },
-  redriveInvalid: { status: 400, title: 'Invalid redrive', detail: ({ problem }) => `redrive: ${problem}.` },
+  redriveInvalid: {
+    status: 400,
+    title: 'Invalid redrive',
+    detail: ({ problem }) => `redrive: ${problem}.`,
+    hint: () => 'Add ?to= and the name of another queue of the same type, or leave it out.',
+  },
   taskNotFound: {
     status: 404,
     title: 'Task not found',
     detail: ({ task }) => `There is no task ${quoted(task)}.`,
-    hint: (_facts, origin) => `curl ${origin}/v1/tasks lists them.`,
+    hint: (_facts, { origin }) => `curl ${origin}/v1/tasks # lists them`,
   },
   taskNotActive: {
     status: 409,
     title: 'Task not active',
     detail: ({ task, status }) => `The task ${quoted(task)} is ${status}.`,
+    hint: ({ task }, { origin }) => `curl ${origin}/v1/tasks/${task} # shows it`,
   },
 
   overloaded: {
     status: 503,
     title: 'Overloaded',
     detail: () => 'The server has more in hand than it may hold at once; nothing of this request was done.',
+    hint: () => 'Ask again in a second; if it goes on, send less at once.',
     retryAfterSeconds: 1,
   },
   storageFull: {
@@ -351,154 +416,44 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     status: 503,
     title: 'Shutting down',
     detail: () => 'The server is stopping; nothing of this request was done.',
+    hint: () => 'Ask again in a second: another server, or this one when it is back.',
     retryAfterSeconds: 1,
   },
 };
 
 const quoted = (name: string): string => JSON.stringify(name.length > 128 ? `${name.slice(0, 128)}…` : name);
 
-/** Facts that programs can use are members of the problem of their own. */
-export const Problem = z
-  .object({
-    type: z
-      .string()
-      .describe('A URI for the kind of problem.')
-      .meta({ examples: ['urn:sluice:problem:queue_not_found'] }),
-    title: z
-      .string()
-      .describe('The kind of problem in words.')
-      .meta({ examples: ['Queue not found'] }),
-    status: z
-      .int()
-      .min(100)
-      .max(599)
-      .describe('The HTTP status.')
-      .meta({ examples: [404] }),
-    code: z
-      .string()
-      .describe('The kind of problem for programs: snake_case, stable; more may come.')
-      .meta({ examples: ['queue_not_found'] }),
-    detail: z
-      .string()
-      .describe('Which value is wrong, and what would be right.')
-      .meta({ examples: ['There is no queue "orders".'] }),
-    hint: z
-      .string()
-      .optional()
-      .describe('What to do next.')
-      .meta({ examples: ['curl -X PUT http://localhost:8080/v1/queues/orders creates it.'] }),
-    requestId: z
-      .string()
-      .optional()
-      .describe('The id of the request, as in the header X-Request-Id and in the log.')
-      .meta({ examples: ['mfx2k1q0-1a2b3c-1'] }),
-  })
-  .meta({ id: 'Problem', description: 'What went wrong (RFC 9457). A batch has one per failed entry.' });
-export type Problem = z.infer<typeof Problem>;
+/** The next thing to do about an argument, where that is more than to correct it. */
+const argumentHints: ReadonlyMap<string, (asked: Asked) => string> = new Map([
+  ['queue', ({ origin }) => `curl ${origin}/v1/queues # lists the queues`],
+  ['to', ({ origin }) => `curl ${origin}/v1/queues # lists the queues`],
+  ['messageId', (asked) => `curl ${urlOf(asked, asked.queue)}/messages # shows messages with their ids`],
+  ['task', ({ origin }) => `curl ${origin}/v1/tasks # lists the tasks`],
+  ['key', ({ origin }) => `curl ${origin}/v1/keys # lists the keys`],
+]);
 
-export const problemType = 'application/problem+json';
+const deadLetterHints: { readonly [P in DeadLetterProblem]: (queue: string, asked: Asked) => string } = {
+  missing: (queue, asked) => create(asked, queue),
+  otherKind: () => 'Name a queue of the same type: the names of FIFO queues end in .fifo, others do not.',
+  forbidden: (queue, asked) =>
+    `${change(asked, queue, { redriveAllow: { permission: 'allowAll' } })} # lets every queue name it`,
+  circle: () => 'Name a queue that has no dead-letter queue of its own.',
+};
+
+/** The usual name of a queue's dead-letter queue. */
+function deadLetterName(queue: string): string {
+  const ending = queue.endsWith('.fifo') ? '-dlq.fifo' : '-dlq';
+  return queue.replace(/\.fifo$/, '').slice(0, limits.queueNameCharsMax - ending.length) + ending;
+}
+
+/** The method that does least, of those that are possible. */
+const gentlest = (allowed: string): string =>
+  ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].find((method) => allowed.split(', ').includes(method)) ?? allowed;
+
+/** Text as one word of a shell. */
+const shellWord = (text: string): string => (/^[\w.:/%-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** The code on the wire. */
 export const wireCode = (code: string): string => code.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-function rowOf<C extends FaultCode>(code: C): FaultRow<FaultFacts[C]> {
-  return restFaults[code];
-}
-
-/** The problem document of a fault. */
-export function problemOf<C extends FaultCode>(
-  data: { readonly fault: C; readonly facts: FaultFacts[C] },
-  origin: string,
-  requestId?: string,
-): Problem {
-  const row = rowOf(data.fault);
-  const code = wireCode(data.fault);
-  const hint = row.hint?.(data.facts, origin);
-  return {
-    type: `urn:sluice:problem:${code}`,
-    title: row.title,
-    status: row.status,
-    code,
-    detail: row.detail(data.facts),
-    ...(hint === undefined ? {} : { hint }),
-    ...(requestId === undefined ? {} : { requestId }),
-  };
-}
-
 export const statusOfFault = (code: FaultCode): number => restFaults[code].status;
-
-/** Browsers ask for id and secret on this, so that `/docs` can be opened. @see https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 */
-const challenge = 'Basic realm="sluice", charset="UTF-8", Bearer realm="sluice"';
-
-/** Ends the request with the problem of a fault; `extension` adds members. */
-export function sendFault(reply: FastifyReply, data: FaultData, extension?: Record<string, unknown>): FastifyReply {
-  const { request } = reply;
-  const row = rowOf(data.fault);
-  const told = forAsker(data, request);
-  const problem = problemOf(told as { fault: typeof told.fault; facts: never }, originOf(request), request.id);
-  if (row.retryAfterSeconds !== undefined) reply.header('retry-after', String(row.retryAfterSeconds));
-  if (row.status === 401) reply.header('www-authenticate', challenge);
-  if (data.fault === 'methodNotAllowed') reply.header('allow', data.facts.allowed);
-  return reply
-    .code(row.status)
-    .header('content-type', problemType)
-    .send(Buffer.from(JSON.stringify({ ...problem, ...extension })));
-}
-
-/** "Did you mean" tells no names of queues outside the scopes of who asks. */
-function forAsker(data: FaultData, { principal }: FastifyRequest): FaultData {
-  if (data.fault !== 'queueNotFound' || data.facts.similar === undefined) return data;
-  if (principal !== undefined && may(principal, 'look', data.facts.similar)) return data;
-  return fault('queueNotFound', { queue: data.facts.queue });
-}
-
-/** What is said of a bug: nothing that could leak. */
-function sendBug(reply: FastifyReply): FastifyReply {
-  const problem: Problem = {
-    type: 'urn:sluice:problem:internal_error',
-    title: 'Internal error',
-    status: 500,
-    code: 'internal_error',
-    detail: 'The server failed in a way it should not: whether the request took effect is unknown.',
-    hint: retryWithKey,
-    requestId: reply.request.id,
-  };
-  return reply
-    .code(500)
-    .header('content-type', problemType)
-    .send(Buffer.from(JSON.stringify(problem)));
-}
-
-/** Turns whatever was thrown into the one answer that fits it. */
-export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
-  const known = error instanceof Fault ? error : faultOfFramework(error, frameworkFacts(request));
-  if (known !== undefined) {
-    if (known.data.fault === 'storageFailed') log.error({ requestId: request.id, err: known }, 'storage failed');
-    return sendFault(reply, known.data);
-  }
-  log.error({ requestId: request.id, err: error }, 'request failed');
-  return sendBug(reply);
-}
-
-function frameworkFacts(request: FastifyRequest) {
-  return {
-    contentType: (request.headers['content-type'] ?? '').slice(0, 128),
-    path: pathOf(request),
-  };
-}
-
-/** The path as it was asked, without the query. */
-const pathOf = ({ url }: FastifyRequest): string => (url.split('?', 1)[0] ?? '').slice(0, 256);
-
-/** Errors, unknown paths and wrong methods of the instance, as problems. */
-export function answerProblems(app: FastifyInstance, routes: RouteList, log: Logger): void {
-  app.setErrorHandler<FastifyError>((error, request, reply) => answerError(error, request, reply, log));
-  app.setNotFoundHandler((request, reply) => {
-    const { method } = request;
-    const path = pathOf(request);
-    const methods = routes.methodsOf(path);
-    return methods.length === 0
-      ? sendFault(reply, fault('routeNotFound', { method, path }))
-      : sendFault(reply, fault('methodNotAllowed', { method, path, allowed: methods.join(', ') }));
-  });
-}

@@ -20,7 +20,7 @@ import type { Sent } from '../storage/port.ts';
 import { abortedUnlessFault, batchJson, batchQuery, draftOrFault, isDraft, merged, sendAborted } from './batch.ts';
 import type { RestDeps } from './deps.ts';
 import { type DraftOptions, entryDraft } from './draft.ts';
-import { originOf } from './origin.ts';
+import { askedOf } from './problems.ts';
 import { jsonType } from './send.ts';
 
 type Entry = Draft | FaultData;
@@ -56,7 +56,7 @@ async function sendUpload(
   if (atomic && outcomes.some(isFault)) return sendAborted(reply, outcomes);
   if (outcomes.length === 0) throw Fault.of('emptyBody', {});
   reply.header('content-type', jsonType);
-  return batchJson(outcomes, originOf(request));
+  return batchJson(outcomes, askedOf(request));
 }
 
 type SendSlice = (drafts: readonly Draft[]) => Promise<readonly (Sent | FaultData)[]>;

@@ -11,10 +11,10 @@ import type { Operation } from '../http/operation.ts';
 import { invalid, readQuery } from '../http/parameters.ts';
 import type { Settled } from '../storage/port.ts';
 import type { RestDeps } from './deps.ts';
-import { Problem, problemOf } from './errors.ts';
+import type { Asked } from './errors.ts';
 import { InstantText } from './message-json.ts';
-import { originOf } from './origin.ts';
 import { delay, queueOf, Reason, reason, receiptOf, visibility } from './parameters.ts';
+import { askedOf, Problem, problemOf } from './problems.ts';
 
 const noQuery = {};
 const handleExample = 'AQAAAAAHAAAAAAAqAAAAAQAAAADx3k2m8v0Yc5Jw1b9RkQzT';
@@ -211,8 +211,8 @@ function asksOf(batch: SettleBatch): readonly SettlementAsk[] {
 type Outcome = Settled | FaultData;
 type OutcomeView = { visibleAt?: string; error?: Problem };
 
-function outcomeView(outcome: Outcome, kind: SettlementKind, origin: string): OutcomeView {
-  if (isFault(outcome)) return { error: problemOf(outcome as never, origin) };
+function outcomeView(outcome: Outcome, kind: SettlementKind, asked: Asked): OutcomeView {
+  if (isFault(outcome)) return { error: problemOf(outcome as never, asked) };
   return (kind === 'extend' || kind === 'release') && outcome.visibleAt !== null
     ? { visibleAt: toRfc3339(outcome.visibleAt as Instant) }
     : {};
@@ -232,21 +232,21 @@ async function settleMany(deps: RestDeps, request: FastifyRequest) {
   const settled = await settleAll(deps, request, queue, asks);
   const failedCount = settled.filter(isFault).length;
   return {
-    ...groupedOutcomes(batch, settled, originOf(request)),
+    ...groupedOutcomes(batch, settled, askedOf(request)),
     settledCount: settled.length - failedCount,
     failedCount,
   };
 }
 
 /** The outcomes under the names of the request, absent where it named nothing. */
-function groupedOutcomes(batch: SettleBatch, settled: readonly Outcome[], origin: string) {
+function groupedOutcomes(batch: SettleBatch, settled: readonly Outcome[], asked: Asked) {
   const views: { [K in SettlementKind]?: OutcomeView[] } = {};
   let from = 0;
   for (const kind of settlementKinds) {
-    const asked = batch[kind];
-    if (asked === undefined) continue;
-    views[kind] = settled.slice(from, from + asked.length).map((outcome) => outcomeView(outcome, kind, origin));
-    from += asked.length;
+    const entries = batch[kind];
+    if (entries === undefined) continue;
+    views[kind] = settled.slice(from, from + entries.length).map((outcome) => outcomeView(outcome, kind, asked));
+    from += entries.length;
   }
   return views;
 }

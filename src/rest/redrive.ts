@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { RedriveAsk } from '../broker/redrive.ts';
+import { Fault } from '../domain/errors.ts';
 import { toRfc3339 } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import { messageState } from '../domain/message.ts';
@@ -12,11 +13,11 @@ import { requireNoBody } from '../http/bodies.ts';
 import type { Operation } from '../http/operation.ts';
 import { flag, type Parameter, paging, readQuery, text, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
-import { problemOf } from './errors.ts';
+import type { Asked } from './errors.ts';
 import { InstantText, PeekedMessage, peekedJson } from './message-json.ts';
 import { nextCursor } from './messages.ts';
-import { originOf } from './origin.ts';
 import { idempotencyHeader, idempotencyKeyOf, queueOf, taskOf } from './parameters.ts';
+import { askedOf, problemOf } from './problems.ts';
 import { pageOf } from './queues.ts';
 import { jsonType } from './send.ts';
 
@@ -109,9 +110,9 @@ export const RedrivePlanView = z
   })
   .meta({ id: 'RedrivePlan', description: 'What a redrive would do.' });
 
-function viewOf(task: RedriveTask, origin: string) {
+function viewOf(task: RedriveTask, asked: Asked) {
   const { destination, ratePerSecond, limit, finishedAt, failure } = task;
-  const problem = failure === null ? undefined : problemOf(failure as never, origin);
+  const problem = failure === null ? undefined : problemOf(failure as never, asked);
   return {
     taskId: task.taskId,
     source: task.source,
@@ -160,9 +161,26 @@ async function startRedrive(deps: RestDeps, request: FastifyRequest, reply: Fast
     key === undefined
       ? undefined
       : { key, fingerprint: fingerprintOf([source, ask.destination, ask.limit, ratePerSecond]) };
-  const task = await deps.broker.redrive.start(request.principal, source, { ...ask, ratePerSecond, idempotency });
+  const started = deps.broker.redrive.start(request.principal, source, { ...ask, ratePerSecond, idempotency });
+  const task = await orMissing(deps, request, ask, started);
   reply.code(202).header('location', `/v1/tasks/${task.taskId}`);
-  return viewOf(task, originOf(request));
+  return viewOf(task, askedOf(request));
+}
+
+/** A destination that is not there is a queue that is not found, to be created or spelt better. @throws queueNotFound */
+async function orMissing<T>(
+  { broker }: RestDeps,
+  { principal }: FastifyRequest,
+  { destination }: RedriveAsk,
+  answer: Promise<T>,
+): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (destination !== null && error instanceof Fault && error.data.fault === 'redriveInvalid')
+      await broker.queues.find(principal, destination);
+    throw error;
+  }
 }
 
 async function planRedrive(
@@ -171,11 +189,8 @@ async function planRedrive(
   reply: FastifyReply,
   ask: RedriveAsk,
 ): Promise<string> {
-  const { toMoveCount, skippedCount, samples } = await deps.broker.redrive.plan(
-    request.principal,
-    queueOf(request),
-    ask,
-  );
+  const planned = deps.broker.redrive.plan(request.principal, queueOf(request), ask);
+  const { toMoveCount, skippedCount, samples } = await orMissing(deps, request, ask, planned);
   const now = deps.clock.now();
   reply.header('content-type', jsonType);
   return `{"toMove":${toMoveCount},"skipped":${skippedCount},"samples":[${samples.map((message) => peekedJson(message, messageState(message, now))).join(',')}]}`;
@@ -189,17 +204,17 @@ const fingerprintOf = (facts: readonly unknown[]): string =>
 async function listTasks({ broker }: RestDeps, request: FastifyRequest) {
   const { limit = limits.pageItemsDefault, cursor } = readQuery(paging, request.query);
   const page = await broker.redrive.list(request.principal, { limit, cursor });
-  return pageOf(page, (task) => viewOf(task, originOf(request)));
+  return pageOf(page, (task) => viewOf(task, askedOf(request)));
 }
 
 async function getTask({ broker }: RestDeps, request: FastifyRequest) {
   readQuery({}, request.query);
-  return viewOf(await broker.redrive.get(request.principal, taskOf(request)), originOf(request));
+  return viewOf(await broker.redrive.get(request.principal, taskOf(request)), askedOf(request));
 }
 
 async function cancelTask({ broker }: RestDeps, request: FastifyRequest) {
   readQuery({}, request.query);
-  return viewOf(await broker.redrive.cancel(request.principal, taskOf(request)), originOf(request));
+  return viewOf(await broker.redrive.cancel(request.principal, taskOf(request)), askedOf(request));
 }
 
 const taskContent = { 'application/json': { schema: Task } };

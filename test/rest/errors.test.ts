@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { Fault, type FaultCode } from '../../src/domain/errors.ts';
+import { Fault, type FaultCode, type FaultFacts } from '../../src/domain/errors.ts';
 import { restFaults, wireCode } from '../../src/rest/errors.ts';
-import { expectProblem, openApi } from '../support/api.ts';
+import { problemOf } from '../../src/rest/problems.ts';
+import { type Answer, type Api, expectProblem, follow, openApi } from '../support/api.ts';
 
 describe('the table of problems', () => {
   it('has codes that never change', () => {
@@ -72,6 +74,130 @@ describe('the table of problems', () => {
   it('tells when to come again wherever coming again helps', () => {
     const again = Object.values(restFaults).filter(({ status }) => [429, 503, 507].includes(status));
     expect(again.filter(({ retryAfterSeconds }) => retryAfterSeconds === undefined)).toEqual([]);
+  });
+});
+
+describe('hints', () => {
+  const asked = { origin: 'http://localhost:8080', queue: 'orders', route: '/v1/queues/:queue/messages' };
+  const routes = [asked.route, '/v1/queues/:queue/messages/batch', ''];
+  const facts: FaultFacts = {
+    invalidArgument: { name: 'messageId', problem: 'must be one' },
+    malformedBody: { problem: 'The body is not valid JSON.' },
+    unsupportedMediaType: { contentType: 'a/b', accepted: 'application/json' },
+    bodyTooLarge: { bytesMax: 1 },
+    routeNotFound: { method: 'GET', path: '/nope' },
+    methodNotAllowed: { method: 'GET', path: "/v1/$(reboot)'&;`x`", allowed: 'DELETE, POST' },
+    requestTimeout: {},
+    forbiddenHost: { host: 'evil.example' },
+    credentialsMissing: {},
+    credentialsInvalid: {},
+    credentialsThrottled: { seconds: 60 },
+    accessDenied: { action: 'send', queue: 'orders' },
+    keyNotFound: { key: 'SLUICEX3MPLK7Q2WV5AB' },
+    keyExists: { key: 'SLUICEX3MPLK7Q2WV5AB' },
+    keyDeclared: { key: 'SLUICEX3MPLK7Q2WV5AB' },
+    keyNeeded: { problem: 'It is the last one' },
+    tooManyKeys: { countMax: 1 },
+    queueNotFound: { queue: 'orders' },
+    queueExists: { queue: 'orders', differing: ['delaySeconds'] },
+    queueDeletedRecently: { queue: 'orders', seconds: 60 },
+    purgeInProgress: { queue: 'orders', seconds: 60 },
+    queueChanged: { queue: 'orders', version: 2 },
+    queueFull: { queue: 'orders', limit: 'maxMessages', value: 5 },
+    tooManyQueues: { countMax: 1 },
+    settingNotForKind: { setting: 'groups', kind: 'standard' },
+    settingInvalid: { setting: 'delaySeconds', problem: 'is longer than the retention' },
+    deadLetterQueueInvalid: { queue: 'dead', problem: 'it does not exist', reason: 'missing' },
+    deadLetterQueueMissing: { queue: 'orders.fifo' },
+    emptyBody: {},
+    messageTooLarge: { bytes: 2_000, bytesMax: 1_024 },
+    messageNotFound: { messageId: 'm', queue: 'orders' },
+    messageInFlight: { messageId: 'm' },
+    delayTooLong: { delaySeconds: 100, delaySecondsMax: 60 },
+    delayNotAllowed: {},
+    groupRequired: { queue: 'orders.fifo' },
+    deduplicationIdRequired: { queue: 'orders.fifo' },
+    deduplicationIdNotAllowed: { queue: 'orders' },
+    batchAborted: {},
+    idempotencyKeyReused: {},
+    attemptIdReused: {},
+    tooManyInFlight: { queue: 'orders', countMax: 1 },
+    tooManyWaiters: { countMax: 1 },
+    receiptInvalid: {},
+    receiptForeign: { queue: 'orders' },
+    receiptExpired: {},
+    visibilityTooLong: { secondsMax: 43_200, secondsLeft: 7 },
+    redriveSourceUnknown: { queue: 'orders', messageId: 'm' },
+    redriveRunning: { queue: 'orders', task: 't' },
+    redriveInvalid: { problem: 'it ran too long' },
+    taskNotFound: { task: 't' },
+    taskNotActive: { task: 't', status: 'completed' },
+    overloaded: {},
+    storageFull: {},
+    storageFailed: {},
+    shuttingDown: {},
+  };
+  const all = Object.entries(facts).flatMap(([code, given]) =>
+    routes.map((route) => problemOf({ fault: code, facts: given } as never, { ...asked, route }).hint),
+  );
+  const commands = all.filter((hint) => hint.startsWith('curl'));
+
+  it('are sentences, or commands', () => {
+    expect(all.filter((hint) => !/^curl |^[A-Z].*\.$/.test(hint))).toEqual([]);
+  });
+
+  it('can be pasted into a shell as they are', () => {
+    // A curl that prints where it is sent, one address per command.
+    const shell = [
+      'set -eu; KEY_ID=i KEY_SECRET=s',
+      'curl() { for word; do case $word in http:*) printf "%s\\n" "$word";; esac; done; }',
+      ...commands,
+    ];
+    const { status, stdout, stderr } = spawnSync('bash', ['-c', shell.join('\n')], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const addresses = stdout.trimEnd().split('\n');
+    expect(addresses.length).toBeGreaterThanOrEqual(commands.length);
+    expect(addresses).toContain("http://localhost:8080/v1/$(reboot)'&;`x`");
+    expect(addresses.filter((address) => !address.startsWith('http://localhost:8080/'))).toEqual([]);
+    expect(commands.filter((command) => /[<>…]|-X GET/.test(command))).toEqual([]);
+  });
+});
+
+describe('a hint', () => {
+  type Story = readonly [string, readonly (readonly [string, object?])[], (api: Api) => Promise<Answer>];
+  const text = { 'content-type': 'text/plain' };
+  const send =
+    (query: string, body = 'x') =>
+    (api: Api) =>
+      api.post(`/v1/queues/${query}`, { body, headers: text });
+
+  it.each<Story>([
+    ['a queue that is missing', [], send('orders/messages')],
+    ['an empty body', [['orders']], send('orders/messages', '')],
+    ['no group', [['o.fifo']], send('o.fifo/messages')],
+    ['no deduplication id', [['o.fifo']], send('o.fifo/messages?group=g')],
+    ['a long delay', [['orders', { retentionSeconds: 60 }]], send('orders/messages?delay=61')],
+    ['a large message', [['orders', { maxMessageBytes: 1_024 }]], send('orders/messages', 'x'.repeat(1_025))],
+    ['a full queue', [['orders', { maxBytes: 1 }]], send('orders/messages', 'xx')],
+    [
+      'a dead-letter queue that is missing',
+      [],
+      (api) => api.put('/v1/queues/orders', { deadLetter: { queue: 'd', maxReceiveCount: 1 } }),
+    ],
+    [
+      'a dead-letter queue that does not allow it',
+      [['d', { redriveAllow: { permission: 'denyAll' } }]],
+      (api) => api.put('/v1/queues/orders', { deadLetter: { queue: 'd', maxReceiveCount: 1 } }),
+    ],
+    ['a redrive to nowhere', [['orders']], (api) => api.post('/v1/queues/orders/redrive?to=nowhere')],
+    ['a receive by GET', [['orders']], (api) => api.get('/v1/queues/orders/stats/')],
+  ])('about %s does what it says', async (_what, queues, ask) => {
+    const api = await openApi();
+    for (const [name, settings] of queues) await api.queue(name, settings);
+    const refused = await ask(api);
+    expect(refused.status).toBeGreaterThanOrEqual(400);
+    const done = await follow(api, refused.json.hint);
+    expect(done.status, `${refused.json.hint} → ${done.text}`).toBeLessThan(300);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
-import { type Answer, type Api, expectProblem, expectRefusal, nth, openApi } from '../support/api.ts';
+import { type Answer, type Api, expectProblem, expectRefusal, follow, nth, openApi } from '../support/api.ts';
 
 const base = '/v1/queues/orders/receipts';
 
@@ -77,7 +77,12 @@ describe('a change of the visibility timeout', () => {
     expect((await ask(max)()).status).toBe(200);
     await expectRefusal(api, 'orders', ask(max + 1), [400, 'invalid_argument', 'at most 43200']);
     await api.clock.advance({ seconds: 1 });
-    await expectRefusal(api, 'orders', ask(max), [400, 'visibility_too_long']);
+    await expectRefusal(api, 'orders', ask(max), [
+      400,
+      'visibility_too_long',
+      `${max} seconds from its receive; ${max - 1} are`,
+    ]);
+    expect((await ask(max - 1)()).status).toBe(200);
   });
 
   it.each([
@@ -178,6 +183,20 @@ describe('giving up on a message', () => {
     const ask = () => api.post(`${base}/${handle}/dead-letter`, { json: { reason: 'x' } });
     const { json } = await expectRefusal(api, 'orders', ask, [409, 'dead_letter_queue_missing']);
     expect(json.hint).toContain('curl -X PATCH');
+  });
+
+  it('names the dead-letter queue that is gone, and how to make it again', async () => {
+    const { api, handle } = await withHeld(withDlq);
+    await api.delete('/v1/queues/orders-dlq');
+    const ask = () => api.post(`${base}/${handle}/dead-letter`);
+    const { json } = await expectRefusal(api, 'orders', ask, [
+      409,
+      'dead_letter_queue_missing',
+      '"orders-dlq" of the queue "orders" does not exist',
+    ]);
+    expect(json.hint).toBe('curl -X PUT http://localhost:80/v1/queues/orders-dlq # creates it');
+    await follow(api, json.hint);
+    expect((await ask()).status).toBe(200);
   });
 });
 

@@ -85,7 +85,8 @@ describe('a redrive', () => {
     ['to=a%20b', 400, 'invalid_argument'],
     ['dryRun=maybe', 400, 'invalid_argument'],
     ['to=orders-dlq', 400, 'redrive_invalid'],
-    ['to=nope', 400, 'redrive_invalid'],
+    ['to=nope', 404, 'queue_not_found'],
+    ['to=nope&dryRun=true', 404, 'queue_not_found'],
     ['to=other.fifo', 400, 'redrive_invalid'],
   ])('is refused with %s', async (query, status, code) => {
     const api = await withDead(1);

@@ -86,21 +86,21 @@ describe('a scope', () => {
       const there = await worker.call('GET', `/v1/queues/secret-plans${path}`);
       const missing = await worker.call('GET', `/v1/queues/secret-plan2${path}`);
       expectProblem(there, 403, 'access_denied');
-      expect(missing.text.replace(/"requestId":"[^"]*"/, '').replace('plan2', 'plans')).toBe(
+      expect(missing.text.replace(/"requestId":"[^"]*"/, '').replaceAll('plan2', 'plans')).toBe(
         there.text.replace(/"requestId":"[^"]*"/, ''),
       );
     }
     // Nor by "did you mean".
     const { text } = await worker.call('GET', '/v1/queues/orders-a');
-    expect(text).not.toContain('Did you mean');
+    expect(text).not.toContain('did you mean');
   });
 
   it('case 47: is respected by "did you mean"', async () => {
     const { holder } = await withQueues('orders');
     const outside = await holder([{ actions: ['*'], queues: ['order', 'ordert'] }]);
-    expect((await outside.call('GET', '/v1/queues/order/messages')).text).not.toContain('"orders\\"');
+    expect((await outside.call('GET', '/v1/queues/order/messages')).text).not.toContain('queues/orders ');
     const inside = await holder([{ actions: ['*'], queues: ['order*'] }]);
-    expect((await inside.call('GET', '/v1/queues/order/messages')).text).toContain('Did you mean');
+    expect((await inside.call('GET', '/v1/queues/order/messages')).text).toContain('did you mean');
   });
 
   it('case 48: is all that a list shows, and its cursor is of no use to others', async () => {

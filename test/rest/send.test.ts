@@ -169,9 +169,9 @@ describe('a send', () => {
     const api = await withQueue();
     const unknown = await api.post('/v1/queues/payments/messages', { body: 'x', headers: text });
     expectProblem(unknown, 404, 'queue_not_found');
-    expect(unknown.json.hint).toContain('curl -X PUT http://localhost:80/v1/queues/payments');
+    expect(unknown.json.hint).toBe('curl -X PUT http://localhost:80/v1/queues/payments # creates it');
     const close = await api.post('/v1/queues/order/messages', { body: 'x', headers: text });
-    expect(close.json.hint).toBe('Did you mean "orders"?');
+    expect(close.json.hint).toBe('curl http://localhost:80/v1/queues/orders # did you mean this one?');
   });
 
   it.each(['a'.repeat(81), 'a b', 'a.b', '.fifo', 'ü', '..', 'a%2fb'])('refuses the queue name %j', async (name) => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
+import { httpLimits } from '../../src/server.ts';
 import { type Api, nth, openApi } from '../support/api.ts';
 
 async function listening(): Promise<{ api: Api; port: number }> {
@@ -30,6 +31,7 @@ async function exchange(port: number, request: string | Buffer): Promise<string>
 const head = (lines: readonly string[]): string => `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`;
 const host = 'Host: localhost';
 const sendHead = ['POST /v1/queues/orders/messages HTTP/1.1', host, 'Content-Type: text/plain'];
+const problemIn = (answer: string) => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as Record<string, unknown>;
 const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 
 describe('bytes that are not HTTP', () => {
@@ -80,8 +82,27 @@ describe('bytes that are not HTTP', () => {
     const answer = await exchange(port, request);
     expect(statuses, answer.slice(0, 200)).toContain(statusOf(answer));
     // Node itself refuses a request without a host, and says nothing more.
-    if (!/transfer-encoding: chunked/i.test(answer)) expect(answer).toContain('application/problem+json');
+    if (!/transfer-encoding: chunked/i.test(answer)) {
+      expect(answer).toContain('application/problem+json');
+      if (!request.startsWith('TRACE')) expect(problemIn(answer).hint).toMatch(/./);
+    }
     expect((await api.get('/livez')).status).toBe(200);
+  });
+});
+
+describe('headers that are too large', () => {
+  it('are told the limit, the way out, and the id of the request', async () => {
+    const { port } = await listening();
+    const large = `Attr-A: ${'a'.repeat(httpLimits.headerBytesMax)}`;
+    const answer = await exchange(port, head(['POST / HTTP/1.1', host, 'X-Request-Id: mine-1', large]));
+    expect(problemIn(answer)).toMatchObject({
+      status: 431,
+      code: 'headers_too_large',
+      detail: expect.stringContaining('16384 bytes'),
+      hint: expect.stringContaining('/messages/batch'),
+      requestId: 'mine-1',
+    });
+    expect(answer).toContain('X-Request-Id: mine-1\r\n');
   });
 });
 
@@ -135,9 +156,9 @@ describe('bodies under way', () => {
     const sockets = await begin(port, path, bytes, count);
     await until(api, () => api.server.arrivals.heldBytes() === count * bytes);
     // One more is refused before it is read; what it sends is thrown away, so that it sees the answer.
-    const [refused] = await begin(port, path, bytes, 1);
-    const closed = once(nth([refused]), 'close');
-    const [answer] = (await once(nth([refused]), 'data')) as [Buffer];
+    const refused = nth(await begin(port, path, bytes, 1));
+    const closed = once(refused, 'close');
+    const [answer] = (await once(refused, 'data')) as [Buffer];
     expect(statusOf(answer.toString())).toBe(503);
     expect(answer.toString()).not.toMatch(/^connection: close/im);
     if (path === batches) expect(answer.toString()).toMatch(/^retry-after: 1\r$/im);

@@ -66,10 +66,20 @@ function bodyProblems(
   if (documented === undefined) return [`the content type ${contentType} is not documented.`];
   if (!contentType.endsWith('json') || documented.schema.$ref === undefined) return [];
   const check = validate(documented.schema);
-  if (check(JSON.parse(bytes))) return [];
+  const value: unknown = JSON.parse(bytes);
+  if (check(value)) return hintless(value);
   return (check.errors ?? []).map(
     ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
   );
+}
+
+/** Problems without a hint, also those of entries that stand in members of their own. */
+function hintless(value: unknown): readonly string[] {
+  if (value === null || typeof value !== 'object') return [];
+  const node = value as Json;
+  const isProblem = typeof node.type === 'string' && node.type.startsWith('urn:sluice:problem:');
+  const own = isProblem && (typeof node.hint !== 'string' || node.hint === '') ? [`${node.type} has no hint.`] : [];
+  return [...own, ...Object.values(node).flatMap(hintless)];
 }
 
 /** Members that are not documented are refused here, although the document lets them be added one day. */

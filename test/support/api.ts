@@ -215,6 +215,21 @@ export function expectProblem(answer: Answer, status: number, code: string, deta
   if (detail !== undefined) expect(answer.json.detail).toMatch(detail);
 }
 
+/** Does what a hint says: a curl command with a method, a JSON or plain body and one address. */
+export function follow(api: Api, hint: string): Promise<Answer> {
+  const words = [...(hint.split(' # ', 1)[0] ?? '').matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, plain]) => single ?? double ?? plain ?? '',
+  );
+  expect(words[0], hint).toBe('curl');
+  const after = (option: string) => (words.includes(option) ? words[words.indexOf(option) + 1] : undefined);
+  const json = after('--json');
+  const body = json ?? after('-d');
+  const type = json === undefined ? 'application/x-www-form-urlencoded' : 'application/json';
+  const method = after('-X') ?? (body === undefined ? 'GET' : 'POST');
+  const url = (words.at(-1) ?? '').replace('http://localhost:80', '');
+  return api.call(method as Method, url, body === undefined ? {} : { body, headers: { 'content-type': type } });
+}
+
 /** Asks something that must be refused, and says that the queue is as it was. */
 export async function expectRefusal(
   api: Api,

@@ -98,8 +98,8 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
   /** The new timeout counts from now; the total since the receive is bounded. */
   function extend(book: Book, row: MessageFacts, seconds: number, now: Instant): Settled | FaultData {
     const secondsMax = limits.visibilityTimeoutSecondsMax;
-    if (now + seconds * 1000 - row.lastReceivedAt > secondsMax * 1000)
-      return fault('visibilityTooLong', { secondsMax });
+    const secondsLeft = Math.floor((row.lastReceivedAt + secondsMax * 1000 - now) / 1000);
+    if (seconds > secondsLeft) return fault('visibilityTooLong', { secondsMax, secondsLeft });
     const times = hideFor(book.queue.settings, row.receiveCount, now, seconds);
     rows.rehide(book, row, times, decodeHistory(row.history), now);
     return { visibleAt: times.visibleAt, messageId: uuidText(row.messageId) };
@@ -127,7 +127,10 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
 
   function giveUp(book: Book, row: MessageFacts, reason: string | undefined, now: Instant): Settled | FaultData {
     const to = deadLetterBook(ledger, book);
-    if (to === undefined) return fault('deadLetterQueueMissing', { queue: book.queue.name });
+    if (to === undefined) {
+      const configured = book.queue.settings.deadLetter?.queue;
+      return fault('deadLetterQueueMissing', { queue: book.queue.name, configured });
+    }
     deadLetter(rows, ledger, book, to, row, reason, now);
     return { visibleAt: null, messageId: uuidText(row.messageId) };
   }
