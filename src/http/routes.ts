@@ -8,20 +8,32 @@ export type RouteList = {
   readonly patterns: () => readonly string[];
 };
 
+type Route = {
+  readonly pattern: RegExp;
+  /** The last part of the path is no parameter. */
+  readonly isNamed: boolean;
+  readonly methods: Set<string>;
+};
+
 /** Keeps note of every route of the instance that is added from now on. */
 export function listRoutes(app: FastifyInstance): RouteList {
-  const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
+  const routes = new Map<string, Route>();
   app.addHook('onRoute', ({ method, url }) => {
-    const route = routes.get(url) ?? { pattern: patternOf(url), methods: new Set<string>() };
+    const route = routes.get(url) ?? {
+      pattern: patternOf(url),
+      isNamed: !/:\w+$/.test(url),
+      methods: new Set<string>(),
+    };
     for (const name of Array.isArray(method) ? method : [method]) route.methods.add(name);
     routes.set(url, route);
   });
   return {
     methodsOf(path) {
-      const methods = new Set<string>();
-      for (const route of routes.values())
-        if (route.pattern.test(path)) for (const name of route.methods) methods.add(name);
-      return [...methods].sort();
+      const found = [...routes.values()].filter(({ pattern }) => pattern.test(path));
+      // A name goes before a parameter in its place, as in the router.
+      const named = found.filter(({ isNamed }) => isNamed);
+      const methods = (named.length > 0 ? named : found).flatMap((route) => [...route.methods]);
+      return [...new Set(methods)].sort();
     },
     patterns: () => [...routes.keys()],
   };

@@ -1,5 +1,6 @@
 /** The REST API: all operations, in the scopes that read their bodies, and what the OpenAPI document says of it. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import { documentBytesMax, takeBytes, takeLines } from '../http/bodies.ts';
 import type { ApiDocuments, ApiInfo } from '../http/openapi.ts';
@@ -46,14 +47,47 @@ export function mountRest(app: FastifyInstance, deps: RestDeps, documents: ApiDo
     app.register(async (scope) => {
       takeBytes(scope, deps.arrivals, bodyLimits[form]);
       if (form === 'batch') takeLines(scope);
-      for (const operation of operations) if (operation.body === form) mount(scope, operation);
+      for (const operation of operations) if (operation.body === form) mount(scope, operation, operations);
     });
   }
 }
 
-function mount(scope: FastifyInstance, operation: Operation): void {
+function mount(scope: FastifyInstance, operation: Operation, operations: readonly Operation[]): void {
   const { method, url, action, handle } = operation;
-  scope.route({ method, url, config: { action, operation }, handler: handle });
+  const names = namesBeside(operation, operations);
+  const handler: Operation['handle'] =
+    names === undefined
+      ? handle
+      : (request, reply) => {
+          requireOther(names, request);
+          return handle(request, reply);
+        };
+  scope.route({ method, url, config: { action, operation }, handler });
+}
+
+type NamesBeside = { readonly parameter: string; readonly methods: ReadonlyMap<string, string> };
+
+/**
+ * The names that stand where the last part of the path of an operation is a parameter, each with the methods that it
+ * has: `receive` beside `:messageId`. The router takes them for values of the parameter under any other method.
+ */
+function namesBeside({ url }: Operation, operations: readonly Operation[]): NamesBeside | undefined {
+  const [, parent = '', parameter = ''] = /^(.*\/):(\w+)$/.exec(url) ?? [];
+  if (parameter === '') return undefined;
+  const methods = new Map<string, string>();
+  for (const other of operations) {
+    const name = other.url.startsWith(parent) ? other.url.slice(parent.length) : '';
+    if (!/^[\w-]+$/.test(name)) continue;
+    const before = methods.get(name);
+    methods.set(name, before === undefined ? other.method : `${before}, ${other.method}`);
+  }
+  return methods.size === 0 ? undefined : { parameter, methods };
+}
+
+/** @throws methodNotAllowed when the request means one of the names */
+function requireOther(names: NamesBeside, { method, params, url }: FastifyRequest): void {
+  const allowed = names.methods.get((params as Record<string, string>)[names.parameter] ?? '');
+  if (allowed !== undefined) throw Fault.of('methodNotAllowed', { method, path: url.split('?', 1)[0] ?? '', allowed });
 }
 
 /** Without `format: uuid`: answers hold ids as text, and a typed client must be able to pass on what it was told. */

@@ -190,7 +190,8 @@ describe('a hint', () => {
       (api) => api.put('/v1/queues/orders', { deadLetter: { queue: 'd', maxReceiveCount: 1 } }),
     ],
     ['a redrive to nowhere', [['orders']], (api) => api.post('/v1/queues/orders/redrive?to=nowhere')],
-    ['a receive by GET', [['orders']], (api) => api.get('/v1/queues/orders/stats/')],
+    ['a receive by GET', [['orders']], (api) => api.get('/v1/queues/orders/messages/receive?wait=5s')],
+    ['a way that nobody knows', [], (api) => api.get('/nope')],
   ])('about %s does what it says', async (_what, queues, ask) => {
     const api = await openApi();
     for (const [name, settings] of queues) await api.queue(name, settings);
@@ -218,6 +219,12 @@ describe('what is not there', () => {
     ['POST', '/v1/queues/orders', 'DELETE, GET, PATCH, PUT'],
     ['PUT', '/v1/queues/orders/messages', 'GET, POST'],
     ['GET', '/v1/queues/orders/receipts/x', 'DELETE, PATCH'],
+    ['GET', '/v1/queues/orders/messages/receive', 'POST'],
+    ['GET', '/v1/queues/orders/messages/next?wait=5s', 'POST'],
+    ['DELETE', '/v1/queues/orders/messages/batch', 'POST'],
+    ['PUT', '/v1/queues/orders/messages/receive', 'POST'],
+    ['DELETE', '/v1/queues/orders/receipts/batch', 'POST'],
+    ['PATCH', '/v1/queues/orders/receipts/batch', 'POST'],
     ['POST', '/livez', 'GET'],
     ['HEAD', '/v1/queues', 'GET'],
     ['OPTIONS', '/v1/queues', 'GET'],
