@@ -94,7 +94,9 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
     async update(principal, name, ask) {
       requireSettingAccess(principal, name, ask.settings);
       const now = clock.now();
-      return withOwnStats(await storage.updateQueue({ queue: ref(principal, name), ...ask, now }));
+      const queue = await storage.updateQueue({ queue: ref(principal, name), ...ask, now });
+      upkeep.expect(now);
+      return withOwnStats(queue);
     },
     find,
     async names(principal, ask) {
@@ -108,7 +110,9 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
           const settings = change(queue);
           requireSettingAccess(principal, name, settings);
           const ask = { queue: ref(principal, name), settings, ifVersion: queue.version, ...rules };
-          await storage.updateQueue({ ...ask, now: clock.now() });
+          const now = clock.now();
+          await storage.updateQueue({ ...ask, now });
+          upkeep.expect(now);
           return;
         } catch (error) {
           const isOutrun = error instanceof Fault && error.data.fault === 'queueChanged';

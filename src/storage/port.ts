@@ -154,7 +154,8 @@ export interface Storage {
    *  @throws queueExists (names the differing settings), settingInvalid, settingNotForKind, deadLetterQueueInvalid,
    *  tooManyQueues, queueDeletedRecently */
   putQueue(ask: PutQueueAsk): Promise<{ queue: Queue; isNew: boolean }>;
-  /** Changes the named settings. @throws queueNotFound, queueChanged when `ifVersion` is not the present one, and as putQueue */
+  /** Changes the named settings. A FIFO queue's delay holds for the messages that wait already, too: where they are many,
+   *  upkeep gets to them bit by bit. @throws queueNotFound, queueChanged when `ifVersion` is not the present one, and as putQueue */
   updateQueue(ask: UpdateQueueAsk): Promise<Queue>;
   /** Removes the queue and all in it. @throws queueNotFound */
   deleteQueue(ask: { queue: QueueRef; now: Instant }): Promise<void>;

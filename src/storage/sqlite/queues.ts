@@ -15,8 +15,8 @@ import {
 } from '../../domain/queue-attributes.ts';
 import type { PutQueueAsk, UpdateQueueAsk } from '../port.ts';
 import type { Db } from './database.ts';
-import type { Groups } from './groups.ts';
-import type { Book, Ledger } from './ledger.ts';
+import type { Delays } from './delays.ts';
+import type { Ledger } from './ledger.ts';
 
 export type QueueRow = {
   readonly id: number;
@@ -73,16 +73,10 @@ const deletePassed = /* sql */ `
    where (account, name) in (select account, name from deleted_queues
                               where deleted_at <= @until order by deleted_at limit 10)`;
 
-/** FIFO messages that still wait for the queue's delay. Index messages_enqueued; the range is the delay, not the backlog. */
-const selectDelayed = /* sql */ `
-  select id, group_id as groupId, enqueued_at as enqueuedAt, visible_at as visibleAt
-    from messages
-   where backlog_id = @backlogId and enqueued_at > @since and receives = 0 and visible_at > @now and is_fifo = 1`;
-
 export type QueueOperations = ReturnType<typeof queueOperations>;
 
 /** The writing operations on queues. */
-export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
+export function queueOperations(db: Db, ledger: Ledger, delays: Delays) {
   const statements = {
     countQueues: db
       .prepare<[{ account: string }], number>('select count(*) from queues where account = @account')
@@ -94,15 +88,9 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
     deletedAt: db.prepare<[{ account: string; name: string }], number>(selectDeletedAt).pluck(),
     insertDeleted: db.prepare(insertDeleted),
     deletePassed: db.prepare(deletePassed),
-    deadBacklog: db.prepare('insert into dead_backlogs (backlog_id) values (@backlogId)'),
+    deadBacklog: db.prepare('insert into dead_backlogs (backlog_id, queue_id) values (@backlogId, @queueId)'),
     deleteQueue: db.prepare('delete from queues where id = @id'),
     deleteCounters: db.prepare('delete from queue_counters where queue_id = @id'),
-    deleteKeys: db.prepare('delete from idempotency_keys where queue_id = @id'),
-    selectDelayed: db.prepare<
-      [{ backlogId: number; since: number; now: number }],
-      { id: number; groupId: string; enqueuedAt: number; visibleAt: number }
-    >(selectDelayed),
-    setVisible: db.prepare('update messages set visible_at = @visibleAt where id = @id'),
   };
 
   return {
@@ -145,7 +133,7 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
       const settings = checkedSettings(ask, queue.kind, queue.settings);
       if (differingSettings(queue.settings, settings).length === 0) return queue;
       if (queue.kind === 'fifo' && settings.delaySeconds !== queue.settings.delaySeconds) {
-        moveDelays(book, Math.max(settings.delaySeconds, queue.settings.delaySeconds), settings.delaySeconds, ask.now);
+        delays.change(book, settings.delaySeconds, ask.now);
       }
       statements.updateSettings.run({ id: queue.id, settings: JSON.stringify(settings), now: ask.now });
       ledger.forget(ask.queue);
@@ -155,10 +143,9 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
     deleteQueue(ask: { queue: QueueRef; now: Instant }): null {
       const { queue, backlogId } = ledger.book(ask.queue);
       ledger.forget(ask.queue);
-      statements.deadBacklog.run({ backlogId });
+      statements.deadBacklog.run({ backlogId, queueId: queue.id });
       statements.deleteQueue.run({ id: queue.id });
       statements.deleteCounters.run({ id: queue.id });
-      statements.deleteKeys.run({ id: queue.id });
       const { account, name } = ask.queue;
       statements.deletePassed.run({ until: ask.now - limits.recreateSeconds * 1000 });
       statements.insertDeleted.run({ account, name, now: ask.now });
@@ -176,7 +163,7 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
       const purgedCount = book.messageCount;
       ledger.count(book, 'purged', purgedCount);
       ledger.keep(book, -purgedCount, -book.bytes);
-      statements.deadBacklog.run({ backlogId: book.backlogId });
+      statements.deadBacklog.run({ backlogId: book.backlogId, queueId: null });
       statements.setBacklog.run({ id: book.queue.id, backlogId: ledger.number(), purgedAt });
       ledger.forget(ask.queue);
       return { purgedCount };
@@ -231,18 +218,6 @@ export function queueOperations(db: Db, ledger: Ledger, groups: Groups) {
       seen.add(next.queue);
       next = ledger.findBook({ account: ref.account, name: next.queue })?.queue.settings.deadLetter;
       if (next?.queue === ref.name) throw refuse('its own dead-letter queues lead back to this queue');
-    }
-  }
-
-  /** A FIFO queue's delay holds for the messages that wait already, too. @see SQS, DelaySeconds of SetQueueAttributes */
-  function moveDelays(book: Book, longestSeconds: number, delaySeconds: number, now: Instant): void {
-    const since = now - longestSeconds * 1000;
-    for (const row of statements.selectDelayed.all({ backlogId: book.backlogId, since, now })) {
-      const visibleAt = Math.max(row.enqueuedAt + delaySeconds * 1000, now);
-      ledger.hide(book, { visibleAt: row.visibleAt, heldUntil: 0 }, now, -1);
-      statements.setVisible.run({ id: row.id, visibleAt });
-      ledger.hide(book, { visibleAt, heldUntil: 0 }, now, 1);
-      groups.refresh(book, row.groupId, now);
     }
   }
 }

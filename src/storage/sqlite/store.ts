@@ -26,6 +26,7 @@ import {
   walBytes,
 } from './data-directory.ts';
 import { type Db, migrateDatabase, openWriter, proveSynchronous } from './database.ts';
+import { delayChanges } from './delays.ts';
 import { groupRows } from './groups.ts';
 import { idempotencyKeys } from './idempotency.ts';
 import { keyOperations } from './keys.ts';
@@ -107,8 +108,9 @@ function createOperations(db: Db, ledger: Ledger, ids: Ids) {
   const rows = messageRows(db, ledger, groups, shares);
   const keys = idempotencyKeys(db);
   const redrive = redriveOperations(db, ledger, redriveWalk(db, ledger, rows, ids), keys);
-  const queues = queueOperations(db, ledger, groups);
-  const upkeep = upkeepOperation(db, ledger, rows, redrive);
+  const delays = delayChanges(db, ledger, groups);
+  const queues = queueOperations(db, ledger, delays);
+  const upkeep = upkeepOperation(db, ledger, rows, redrive, delays);
   return {
     ...queues,
     updateQueue: (ask: Parameters<typeof queues.updateQueue>[0]) => {

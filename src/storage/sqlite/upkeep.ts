@@ -8,8 +8,9 @@ import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import type { UpkeepAnswer } from '../port.ts';
 import type { Db } from './database.ts';
+import type { Delays } from './delays.ts';
 import { type Book, type Ledger, wideMs } from './ledger.ts';
-import { type MessageRow, type MessageRows, messageColumns } from './messages.ts';
+import { factColumns, type MessageFacts, type MessageRows } from './messages.ts';
 import type { RedriveOperations } from './redrive.ts';
 
 /** Queues looked at per slice. */
@@ -19,26 +20,29 @@ const walkEveryMs = 1_000;
 /** Sums of the past are kept for so long, since requests may carry an instant that lies a little behind. */
 const pastKeptMs = 60_000;
 
-/** A queue's messages whose retention has passed. Index messages_enqueued. */
+/** A queue's messages whose retention has passed, without texts and bodies. Index messages_enqueued. */
 const selectExpired = /* sql */ `
-  select ${messageColumns} from messages
+  select ${factColumns} from messages
    where backlog_id = @backlogId + 0 and enqueued_at <= @until + 0 order by enqueued_at, id limit @limit + 0`;
 
 const selectOldest = /* sql */ `
   select enqueued_at from messages where backlog_id = @backlogId + 0 order by enqueued_at, id limit 1`;
 
-/** For the plan test. */
-export const upkeepStatements = { selectExpired, selectOldest };
-
 const deletePastHidden = /* sql */ `
-  delete from hidden_counts where backlog_id = @backlogId and width = @width and at < @before`;
+  delete from hidden_counts
+   where backlog_id = @backlogId and width = @width
+     and at in (select at from hidden_counts
+                 where backlog_id = @backlogId and width = @width and at < @before order by at limit @limit)`;
+
+/** For the plan test. */
+export const upkeepStatements = { selectExpired, selectOldest, deletePastHidden };
 
 /** Rows in the order of time; those at the front are the first to pass. */
 const deletePassed = (table: 'deduplications' | 'idempotency_keys' | 'receive_attempts') => /* sql */ `
   delete from ${table}
    where id in (select id from (select id, expires_at from ${table} order by id limit @limit) where expires_at < @now)`;
 
-/** The tables of a dead backlog, each emptied slice by slice. Bodies go with their messages. */
+/** The tables of a dead backlog, and the keys of a queue that is gone, each emptied slice by slice. Bodies go with their messages. */
 const deleteDead = [
   /* sql */ `delete from message_bodies
               where message_id in (select id from messages where backlog_id = @backlogId
@@ -55,20 +59,24 @@ const deleteDead = [
               where id in (select id from deduplications where backlog_id = @backlogId limit @limit)`,
   /* sql */ `delete from receive_attempts
               where id in (select id from receive_attempts where backlog_id = @backlogId limit @limit)`,
+  /* sql */ `delete from idempotency_keys
+              where id in (select id from idempotency_keys where queue_id = @queueId limit @limit)`,
 ];
 
-export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redrive: RedriveOperations) {
+export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redrive: RedriveOperations, delays: Delays) {
   const statements = {
     queuesAfter: db
       .prepare<[{ id: number; limit: number }], number>('select id from queues where id > @id order by id limit @limit')
       .pluck(),
-    expired: db.prepare<[{ backlogId: number; until: number; limit: number }], MessageRow>(selectExpired),
+    expired: db.prepare<[{ backlogId: number; until: number; limit: number }], MessageFacts>(selectExpired),
     oldest: db.prepare<[{ backlogId: number }], number>(selectOldest).pluck(),
     deletePastHidden: db.prepare(deletePastHidden),
     deletePassed: (['deduplications', 'idempotency_keys', 'receive_attempts'] as const).map((table) =>
       db.prepare(deletePassed(table)),
     ),
-    deadBacklog: db.prepare<[], number>('select backlog_id from dead_backlogs order by backlog_id limit 1').pluck(),
+    deadBacklog: db.prepare<[], { backlogId: number; queueId: number | null }>(
+      'select backlog_id as backlogId, queue_id as queueId from dead_backlogs order by backlog_id limit 1',
+    ),
     deleteDead: deleteDead.map((sql) => db.prepare(sql)),
     forgetBacklog: db.prepare('delete from dead_backlogs where backlog_id = @backlogId'),
   };
@@ -78,7 +86,8 @@ export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redri
   return {
     upkeep({ now }: { now: Instant }): UpkeepAnswer {
       redrive.step(now);
-      let isMore = emptyDeadBacklog();
+      let isMore = delays.step(now);
+      isMore = emptyDeadBacklog() || isMore;
       for (const statement of statements.deletePassed) {
         isMore =
           statement.run({ now, limit: limits.upkeepRowsPerSliceMax }).changes === limits.upkeepRowsPerSliceMax ||
@@ -96,13 +105,13 @@ export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redri
   };
 
   function emptyDeadBacklog(): boolean {
-    const backlogId = statements.deadBacklog.get();
-    if (backlogId === undefined) return false;
+    const dead = statements.deadBacklog.get();
+    if (dead === undefined) return false;
     let changes = 0;
     for (const statement of statements.deleteDead) {
-      changes += statement.run({ backlogId, limit: limits.upkeepRowsPerSliceMax }).changes;
+      changes += statement.run({ ...dead, limit: limits.upkeepRowsPerSliceMax }).changes;
     }
-    if (changes === 0) statements.forgetBacklog.run({ backlogId });
+    if (changes === 0) statements.forgetBacklog.run({ backlogId: dead.backlogId });
     return true;
   }
 
@@ -113,23 +122,26 @@ export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redri
       walk.earliestAt = now + limits.upkeepSleepMsMax;
     }
     let budget: number = limits.upkeepRowsPerSliceMax;
+    let expiredCount = 0;
     const queueIds = statements.queuesAfter.all({ id: walk.afterId, limit: queuesPerSliceMax });
     for (const id of queueIds) {
       const book = ledger.bookById(id);
-      if (book !== undefined) budget -= tidyQueue(book, now, budget);
+      const tidied = book === undefined ? nothing : tidyQueue(book, now, budget);
+      expiredCount += tidied.expiredCount;
+      budget -= tidied.expiredCount + tidied.sumCount;
       // Out of budget: this queue once more in the next slice.
-      if (budget <= 0) return limits.upkeepRowsPerSliceMax - budget;
+      if (budget <= 0) return expiredCount;
       walk.afterId = id;
     }
     if (queueIds.length < queuesPerSliceMax) {
       walk.isUnderWay = false;
       walk.nextAt = Math.max(walk.earliestAt, now + walkEveryMs);
     }
-    return limits.upkeepRowsPerSliceMax - budget;
+    return expiredCount;
   }
 
-  /** @returns how many messages expired */
-  function tidyQueue(book: Book, now: Instant, limit: number): number {
+  /** Removes what has expired and the sums of the past, so many of each at most. */
+  function tidyQueue(book: Book, now: Instant, limit: number): Tidied {
     const { backlogId, queue } = book;
     const retentionMs = queue.settings.retentionSeconds * 1000;
     const expired = statements.expired.all({ backlogId, until: now - retentionMs, limit });
@@ -137,11 +149,16 @@ export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redri
       rows.remove(book, row, now);
       ledger.count(book, 'expired', 1);
     }
+    let sumCount = 0;
     for (const width of [1, wideMs]) {
-      statements.deletePastHidden.run({ backlogId, width, before: Math.floor((now - pastKeptMs) / width) });
+      const before = Math.floor((now - pastKeptMs) / width);
+      sumCount += statements.deletePastHidden.run({ backlogId, width, before, limit }).changes;
     }
     const oldest = statements.oldest.get({ backlogId });
     if (oldest !== undefined) walk.earliestAt = Math.min(walk.earliestAt, oldest + retentionMs);
-    return expired.length;
+    return { expiredCount: expired.length, sumCount };
   }
 }
+
+type Tidied = { readonly expiredCount: number; readonly sumCount: number };
+const nothing: Tidied = { expiredCount: 0, sumCount: 0 };

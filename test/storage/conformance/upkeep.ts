@@ -117,6 +117,98 @@ export function upkeepConform(engine: Engine): void {
       expect(await t.receiveBodies('q')).toEqual(['a']);
     });
 
+    describe('of a FIFO queue whose delay was changed', () => {
+      /** So many messages that wait, each group with three of them. */
+      const waiting = async (count: number, delaySeconds: number) => {
+        const t = await trial();
+        await t.put('q.fifo', { delaySeconds });
+        const drafts = numbered(count).map((body, i) => fifo(`g${Math.floor(i / 3)}`, body));
+        for (let sent = 0; sent < count; sent += 1_000) await t.send('q.fifo', ...drafts.slice(sent, sent + 1_000));
+        return t;
+      };
+      const many = 2 * limits.upkeepRowsPerSliceMax + 100;
+
+      it('gives the messages that wait their new time bit by bit, and until then the old one holds', async () => {
+        const t = await waiting(many, 600);
+        t.advance(10);
+        await t.update('q.fifo', { delaySeconds: 60 });
+        t.advance(50);
+        const [reached] = await t.counts('q.fifo');
+        expect(reached).toBeGreaterThan(0);
+        expect(reached).toBeLessThanOrEqual(limits.upkeepRowsPerSliceMax);
+        await t.storage.upkeep({ now: t.now });
+        const [more] = await t.counts('q.fifo');
+        expect(more - reached).toBeGreaterThan(0);
+        expect(more - reached).toBeLessThanOrEqual(limits.upkeepRowsPerSliceMax);
+        await t.upkeep();
+        expect(await t.counts('q.fifo')).toEqual([many, 0, 0]);
+        const bodies: string[] = [];
+        // Whole groups each time: one that is handed out in part is blocked.
+        for (let taken = 0; taken < many; taken += 99) bodies.push(...(await t.receiveBodies('q.fifo', { limit: 99 })));
+        expect(bodies).toHaveLength(many);
+        const places = new Map(bodies.map((body, place) => [Number(body.slice(1)), place]));
+        const isInOrder = numbered(many).every(
+          (_, i) => i % 3 === 0 || (places.get(i) ?? 0) > (places.get(i - 1) ?? 0),
+        );
+        expect(isInOrder).toBe(true);
+      });
+
+      it('lets them wait longer as well, and leaves those that were sent since as they are', async () => {
+        const t = await waiting(many, 60);
+        t.advance(59);
+        await t.update('q.fifo', { delaySeconds: 100 });
+        await t.send('q.fifo', fifo('new', 'new'));
+        await t.upkeep();
+        t.advance(40.999);
+        expect(await t.counts('q.fifo')).toEqual([0, 0, many + 1]);
+        t.advance(0.001);
+        expect(await t.counts('q.fifo')).toEqual([many, 0, 1]);
+      });
+
+      it('follows a second change that comes before the first is done', async () => {
+        const t = await waiting(many, 600);
+        await t.update('q.fifo', { delaySeconds: 0 });
+        await t.update('q.fifo', { delaySeconds: 300 });
+        const [reached] = await t.counts('q.fifo');
+        expect(reached).toBeLessThanOrEqual(limits.upkeepRowsPerSliceMax);
+        await t.upkeep();
+        t.advance(299.999);
+        expect(await t.counts('q.fifo')).toEqual([reached, 0, many - reached]);
+        t.advance(0.001);
+        expect(await t.counts('q.fifo')).toEqual([many, 0, 0]);
+      });
+
+      it('follows a second change that comes late and is shorter than what the messages were sent with', async () => {
+        const t = await waiting(many, 600);
+        await t.update('q.fifo', { delaySeconds: 0 });
+        t.advance(400);
+        await t.update('q.fifo', { delaySeconds: 300 });
+        await t.upkeep();
+        expect(await t.counts('q.fifo')).toEqual([many, 0, 0]);
+      });
+
+      it('ends with a purge or with the queue', async () => {
+        const t = await waiting(many, 600);
+        await t.update('q.fifo', { delaySeconds: 60 });
+        await t.purge('q.fifo');
+        await t.send('q.fifo', fifo('g', 'new'));
+        await t.upkeep();
+        expect(await t.counts('q.fifo')).toEqual([0, 0, 1]);
+        await t.update('q.fifo', { delaySeconds: 600 });
+        await t.deleteQueue('q.fifo');
+        const { nextAt } = await t.upkeep();
+        if (nextAt !== null) expect(nextAt).toBeGreaterThan(t.now);
+      });
+
+      restartCase(engine, 'goes on with it after a restart', async () => {
+        const t = await waiting(many, 600);
+        await t.update('q.fifo', { delaySeconds: 0 });
+        await t.reopen();
+        await t.upkeep();
+        expect(await t.counts('q.fifo')).toEqual([many, 0, 0]);
+      });
+    });
+
     it('comes to rest: once all is done nothing is due at once', async () => {
       const t = await trial();
       await t.putPair('q', 1, { retentionSeconds: 60 });

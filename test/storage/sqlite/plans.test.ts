@@ -1,5 +1,6 @@
 /** The hot statements run along their indexes, however long the backlog is. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { delayStatements } from '../../../src/storage/sqlite/delays.ts';
 import { groupStatements } from '../../../src/storage/sqlite/groups.ts';
 import { sumHidden } from '../../../src/storage/sqlite/ledger.ts';
 import { messageStatements } from '../../../src/storage/sqlite/messages.ts';
@@ -52,6 +53,8 @@ const plans: readonly (readonly [name: string, sql: string, index: RegExp])[] = 
   ['deduplication', sendStatements.selectDuplicate, /USING INDEX deduplications_key/],
   ['is a backlog live', settleStatements.selectIsLive, /USING COVERING INDEX queues_backlog/],
   ['sums of the hidden', sumHidden, /USING PRIMARY KEY \(backlog_id=\? AND width=\? AND at>/],
+  ['changed delays', delayStatements.selectEnqueued, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at>/],
+  ['past sums', upkeepStatements.deletePastHidden, /USING PRIMARY KEY \(backlog_id=\? AND width=\? AND at<\?\)/],
   ['expired', upkeepStatements.selectExpired, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at</],
   ['oldest', upkeepStatements.selectOldest, /USING COVERING INDEX messages_enqueued/],
   ['redrive walk', walkStatements.selectWalk, /USING INDEX messages_enqueued \(backlog_id=\? AND enqueued_at>/],

@@ -1,8 +1,8 @@
-/** The limit of queues in an account; rows are put there by SQL, since a hundred thousand creations take too long. */
-import { afterEach, expect, it } from 'vitest';
+/** Limits of queues, and what they leave behind; rows are put there by SQL, since making so many takes too long. */
+import { afterEach, describe, expect, it } from 'vitest';
 import { limits } from '../../../src/domain/limits.ts';
 import { QueueName } from '../../../src/domain/queue-attributes.ts';
-import { openStore, type Store } from '../../../src/storage/sqlite/store.ts';
+import { type OperationName, openStore, type Store } from '../../../src/storage/sqlite/store.ts';
 import { countingIds } from '../../support/ids.ts';
 import { trialStart as now } from '../../support/storage.ts';
 
@@ -13,8 +13,52 @@ const fill = /* sql */ `
   select account, 'q' || i, kind, settings, deduplication_scope, -i, version, created_at, modified_at
     from n, (select * from queues limit 1)`;
 
+const queue = { account: '000000000000', name: QueueName.parse('first') };
+
+const numbers = /* sql */ `with recursive n(i) as (select 1 union all select i + 1 from n where i < @rows)`;
+const insertKeys = /* sql */ `
+  ${numbers} insert into idempotency_keys (queue_id, operation, key, fingerprint, answer, expires_at)
+  select (select id from queues), 'send', 'key ' || i, '', '[]', @expiresAt from n`;
+const insertSums = /* sql */ `
+  ${numbers} insert into hidden_counts (backlog_id, width, at, hidden, held)
+  select (select backlog_id from queues), 1, @before - i, 1, 0 from n`;
+
 let store: Store;
 afterEach(() => store.close());
+
+const run = (name: OperationName, ask: object) => store.run([{ name, ask: { ...ask, now } }]).outcomes[0];
+const count = (table: string) => Number(store.db.prepare(`select count(*) from ${table}`).pluck().get());
+
+describe('what a queue leaves behind', () => {
+  /** As many rows as three slices of upkeep remove. */
+  const rows = 3 * limits.upkeepRowsPerSliceMax;
+  const begin = () => {
+    store = openStore({ directory: ':memory:', ids: countingIds(), now });
+    run('putQueue', { queue, kind: 'standard', settings: {} });
+  };
+
+  it('goes bit by bit: the idempotency keys of a queue that was deleted', () => {
+    begin();
+    store.db.prepare(insertKeys).run({ rows, expiresAt: now + 86_400_000 });
+    run('deleteQueue', { queue });
+    expect(count('idempotency_keys')).toBe(rows);
+    run('upkeep', {});
+    expect(count('idempotency_keys')).toBe(rows - limits.upkeepRowsPerSliceMax);
+    for (let slice = 0; slice < 5; slice += 1) run('upkeep', {});
+    expect(count('idempotency_keys')).toBe(0);
+    expect(count('dead_backlogs')).toBe(0);
+  });
+
+  it('goes bit by bit: the sums of what is no longer hidden', () => {
+    begin();
+    store.db.prepare(insertSums).run({ rows, before: now - 3_600_000 });
+    const slice = () => run('upkeep', {});
+    expect(slice()).toMatchObject({ value: { nextAt: now } });
+    expect(count('hidden_counts')).toBe(rows - limits.upkeepRowsPerSliceMax);
+    for (let more = 0; more < 5; more += 1) slice();
+    expect(count('hidden_counts')).toBe(0);
+  });
+});
 
 it('refuses one queue more than an account may have, confirms those it has, and lets other accounts be', () => {
   store = openStore({ directory: ':memory:', ids: countingIds(), now });
