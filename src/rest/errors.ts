@@ -424,11 +424,12 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
 const quoted = (name: string): string => JSON.stringify(name.length > 128 ? `${name.slice(0, 128)}…` : name);
 
 /** The next thing to do about an argument, where that is more than to correct it. */
-const argumentHints: ReadonlyMap<string, (asked: Asked) => string> = new Map([
+const argumentHints: ReadonlyMap<string, (asked: Asked) => string> = new Map<string, (asked: Asked) => string>([
   ['queue', ({ origin }) => `curl ${origin}/v1/queues # lists the queues`],
   ['to', ({ origin }) => `curl ${origin}/v1/queues # lists the queues`],
   ['messageId', (asked) => `curl ${urlOf(asked, asked.queue)}/messages # shows messages with their ids`],
   ['task', ({ origin }) => `curl ${origin}/v1/tasks # lists the tasks`],
+  ['attempt', () => 'Leave it out: a message of a standard queue that nobody deletes comes again by itself.'],
   ['key', ({ origin }) => `curl ${origin}/v1/keys # lists the keys`],
 ]);
 

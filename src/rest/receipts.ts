@@ -37,6 +37,9 @@ export const ChangeVisibility = z
   .strictObject({ visibilityTimeoutSeconds })
   .meta({ id: 'ChangeVisibilityRequest', description: 'A new visibility timeout.' });
 
+/** What the body says when the query may say it. */
+const SomeVisibility = z.strictObject({ visibilityTimeoutSeconds: visibilityTimeoutSeconds.optional() });
+
 export const ReleaseMessage = z
   .strictObject({ delaySeconds, reason: Reason.optional() })
   .meta({ id: 'ReleaseMessageRequest', description: 'How a message is given back.' });
@@ -86,14 +89,14 @@ async function deleteReceived(deps: RestDeps, request: FastifyRequest, reply: Fa
 
 async function changeVisibility(deps: RestDeps, request: FastifyRequest) {
   const query = readQuery({ visibility }, request.query);
-  const visibilitySeconds = query.visibility ?? readVisibility(request);
-  if (query.visibility !== undefined) requireNoBody(request);
+  const body = readDocument(request, SomeVisibility);
+  requireOnce(query.visibility, body.visibilityTimeoutSeconds, 'visibility');
+  const visibilitySeconds = query.visibility ?? body.visibilityTimeoutSeconds;
+  if (visibilitySeconds === undefined)
+    throw invalid('visibility', 'is missing: say ?visibility=2m, or send {"visibilityTimeoutSeconds":120}');
   const settled = await settle(deps, request, { does: 'extend', receiptHandle: receiptOf(request), visibilitySeconds });
   return visibleAtOf(settled);
 }
-
-const readVisibility = (request: FastifyRequest): number =>
-  readDocument(request, ChangeVisibility).visibilityTimeoutSeconds;
 
 async function release(deps: RestDeps, request: FastifyRequest) {
   const query = readQuery({ delay, reason }, request.query);
@@ -123,7 +126,8 @@ async function deadLetter(deps: RestDeps, request: FastifyRequest) {
 
 /** @throws invalidArgument when something is said in the query and in the body */
 function requireOnce(inQuery: unknown, inBody: unknown, name: string): void {
-  if (inQuery !== undefined && inBody !== undefined) throw invalid(name, 'is given in the query and in the body');
+  if (inQuery !== undefined && inBody !== undefined)
+    throw invalid(name, 'is given in the query and in the body; right would be either, not both');
 }
 
 const receiptHandle = z

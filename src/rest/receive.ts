@@ -5,10 +5,11 @@ import type { HeldMessage, ReceiveOptions } from '../broker/messages.ts';
 import { sequenceText } from '../domain/fifo.ts';
 import { limits } from '../domain/limits.ts';
 import type { Attributes } from '../domain/message.ts';
+import { kindOfName } from '../domain/queue.ts';
 import { requireNoBody } from '../http/bodies.ts';
 import { clientGone } from '../http/client-gone.ts';
 import type { HeaderDoc, Operation } from '../http/operation.ts';
-import { readQuery, wholeNumber } from '../http/parameters.ts';
+import { invalid, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
 import { asBuffer, instantText, ReceivedMessage, receivedJson } from './message-json.ts';
 import { originOf } from './origin.ts';
@@ -33,6 +34,9 @@ async function receive({ broker }: RestDeps, request: FastifyRequest, reply: Fas
   const queue = queueOf(request);
   const query = readQuery(receiveQuery, request.query);
   requireNoBody(request);
+  if (query.attempt !== undefined && kindOfName(queue) === 'standard') {
+    throw invalid('attempt', `is for FIFO queues, and ${JSON.stringify(queue)} is a standard queue`);
+  }
   const options = receiveOptions(reply, query.max ?? 1, query);
   const messages = await broker.messages.receive(request.principal, queue, options);
   reply.header('content-type', jsonType);

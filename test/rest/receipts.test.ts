@@ -30,7 +30,7 @@ describe('a delete', () => {
     await expectRefusal(api, 'orders', () => api.delete(`${base}/${handle}`), [410, 'receipt_expired']);
   });
 
-  it.each(['x', 'A'.repeat(48), 'a'.repeat(10_000), 'a.b', 'batch'])('refuses the handle %.20s', async (handle) => {
+  it.each(['x', 'A'.repeat(48), 'a'.repeat(10_000), 'a.b', 'batches'])('refuses the handle %.20s', async (handle) => {
     const { api } = await withHeld();
     await expectRefusal(api, 'orders', () => api.delete(`${base}/${handle}`), [400, 'receipt_invalid']);
   });
@@ -86,7 +86,8 @@ describe('a change of the visibility timeout', () => {
   });
 
   it.each([
-    [{}, 'visibilityTimeoutSeconds: is missing'],
+    [undefined, 'visibility: is missing: say ?visibility=2m, or send {"visibilityTimeoutSeconds":120}'],
+    [{}, 'visibility: is missing'],
     [{ visibilityTimeoutSeconds: -1 }, 'visibilityTimeoutSeconds: must be at least 0'],
     [{ visibilityTimeoutSeconds: '10' }, 'visibilityTimeoutSeconds: must be a number'],
     [{ visibilityTimeoutSeconds: 1, x: 1 }, 'x: is not a member that is known here'],
@@ -99,7 +100,7 @@ describe('a change of the visibility timeout', () => {
   it('refuses to be told twice', async () => {
     const { api, handle } = await withHeld();
     const ask = () => api.patch(`${base}/${handle}?visibility=1m`, { visibilityTimeoutSeconds: 1 });
-    await expectRefusal(api, 'orders', ask, [400, 'invalid_argument', 'body']);
+    await expectRefusal(api, 'orders', ask, [400, 'invalid_argument', /^visibility: is given .* either, not both/]);
   });
 
   it('is refused with 410 when the message is gone or held by another', async () => {

@@ -124,6 +124,14 @@ describe('a receive', () => {
     expect(text).toContain('"body":"\\ud800"');
   });
 
+  it('takes no attempt on a standard queue, where it would say nothing', async () => {
+    const api = await openApi();
+    await api.queue('orders');
+    await api.send('orders', 'x');
+    const ask = () => api.post('/v1/queues/orders/messages/receive?attempt=r1');
+    await expectRefusal(api, 'orders', ask, [400, 'invalid_argument', 'attempt: is for FIFO queues']);
+  });
+
   it('answers the same messages for the same attempt', async () => {
     const api = await openApi();
     await api.queue('orders.fifo');
