@@ -15,11 +15,11 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY migrations ./migrations
-ENV NODE_ENV=production SLUICE_HOST=0.0.0.0 SLUICE_DATA_DIR=/data
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2 SLUICE_HOST=0.0.0.0 SLUICE_DATA_DIR=/data
 USER 10001:10001
 VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["node", "dist/cli/index.js", "healthcheck"]
-ENTRYPOINT ["node", "dist/cli/index.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "dist/cli/index.js"]
 CMD ["serve"]

@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 import type { Job, LoadResult, LoadSays } from './load.ts';
 import type { ServerHears, ServerSays, Watch } from './server.ts';
 
+/** How `npm start` and the image start the server. */
+export const asStarted = { args: ['--max-semi-space-size=4'], env: { MALLOC_ARENA_MAX: '2' } } as const;
+
 const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 export const projectPath = pathOf('..');
 
@@ -101,8 +104,18 @@ export class ServerProcess {
 
   static async start(options: ServerOptions, cores: string | undefined): Promise<ServerProcess> {
     const { directory, writer = 'thread', log = 'info', env = {}, nodeArgs = [] } = options;
-    const args = [...nodeArgs, pathOf('server.ts'), '--dir', directory, '--writer', writer, '--log', log];
-    const child = startNode(args, cores, env);
+    const args = [
+      ...asStarted.args,
+      ...nodeArgs,
+      pathOf('server.ts'),
+      '--dir',
+      directory,
+      '--writer',
+      writer,
+      '--log',
+      log,
+    ];
+    const child = startNode(args, cores, { ...asStarted.env, ...env });
     const { port } = await heard<ServerSays, 'serving'>(child, ['serving']);
     return new ServerProcess(child, port);
   }

@@ -7,6 +7,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { destination, pino } from 'pino';
 import { createBroker } from '../src/broker/broker.ts';
+import { keepHeapSmall } from '../src/cli/heap.ts';
 import { systemClock } from '../src/clock.ts';
 import { instant } from '../src/domain/instant.ts';
 import { defaultAccount } from '../src/domain/principal.ts';
@@ -29,6 +30,7 @@ export type Watch = {
   readonly requestsPerCommit: number;
 };
 
+keepHeapSmall();
 const { values } = parseArgs({
   options: {
     dir: { type: 'string', default: 'data' },

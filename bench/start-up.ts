@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { symlinkSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { projectPath } from './processes.ts';
+import { asStarted, projectPath } from './processes.ts';
 
 /** Compiles the program as the image has it, into a folder of its own. @returns its entry */
 export function buildProgram(folder: string): string {
@@ -23,11 +23,15 @@ const readyMsMax = 60_000;
 export async function startMs(program: string | undefined, directory: string): Promise<number> {
   const port = await freePort();
   const startedAt = performance.now();
-  const server = spawn(process.execPath, [program ?? join(projectPath, 'src/cli/index.ts'), 'serve'], {
-    cwd: projectPath,
-    env: { ...process.env, SLUICE_PORT: String(port), SLUICE_DATA_DIR: directory },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const server = spawn(
+    process.execPath,
+    [...asStarted.args, program ?? join(projectPath, 'src/cli/index.ts'), 'serve'],
+    {
+      cwd: projectPath,
+      env: { ...process.env, ...asStarted.env, SLUICE_PORT: String(port), SLUICE_DATA_DIR: directory },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   const ended = once(server, 'exit');
   let ms = Number.NaN;
   while (server.exitCode === null) {
