@@ -4,7 +4,7 @@
  */
 import type { Instant } from '../../domain/instant.ts';
 import type { Db } from './database.ts';
-import { wideMs } from './ledger.ts';
+import { hiddenWidths } from './ledger.ts';
 import { isSound, type MessageRow, messageColumns } from './messages.ts';
 
 type Check = { readonly says: string; readonly sql: string };
@@ -42,16 +42,16 @@ const checks: readonly Check[] = [
                    where h.backlog_id = q.backlog_id and width = 1 and at > @now) as narrow
             from queues q where real <> narrow`,
   },
-  {
-    says: 'the narrow and the wide sums of hidden messages differ',
+  ...hiddenWidths.slice(1).map((width) => ({
+    says: `the sums of hidden messages per millisecond and per ${width} differ`,
     sql: `select backlog_id, bucket, sum(narrow), sum(wide) from (
-            select backlog_id, at / ${wideMs} as bucket, hidden + 1000000 * held as narrow, 0 as wide
-              from hidden_counts where width = 1 and at / ${wideMs} > cast(@now as integer) / ${wideMs}
+            select backlog_id, at / ${width} as bucket, hidden + 1000000 * held as narrow, 0 as wide
+              from hidden_counts where width = 1 and at / ${width} > cast(@now as integer) / ${width}
             union all
             select backlog_id, at, 0, hidden + 1000000 * held from hidden_counts
-             where width = ${wideMs} and at > cast(@now as integer) / ${wideMs})
+             where width = ${width} and at > cast(@now as integer) / ${width})
           where backlog_id in (${live}) group by backlog_id, bucket having sum(narrow) <> sum(wide)`,
-  },
+  })),
   {
     says: 'a FIFO message group’s count differs from its messages',
     sql: `select g.group_id from message_groups g

@@ -15,8 +15,10 @@ import { type QueueRow, queueOf, similarName } from './queues.ts';
 
 /** Queues that the writer keeps at hand; one costs about 1 KiB. */
 const queuesCachedMax = 20_000;
-/** hidden_counts are kept per millisecond and per this many. */
-export const wideMs = 10_000;
+/** hidden_counts are kept per millisecond, and per this many: ten seconds, ten minutes. */
+const wideMs = 10_000;
+const widestMs = 600_000;
+export const hiddenWidths = [1, wideMs, widestMs] as const;
 
 /** A queue as the writer sees it. */
 export type Book = {
@@ -85,8 +87,9 @@ const addHidden = /* sql */ `
   on conflict do update set hidden = hidden + excluded.hidden, held = held + excluded.held`;
 
 /**
- * Messages hidden and held at @now: the rest of the running ten seconds exactly, what follows in steps of ten. The
- * driver binds instants as reals, whose quotient would be one too: the cast keeps the bucket whole.
+ * Messages hidden and held at @now: the rest of the running ten seconds exactly, the rest of the running ten minutes in
+ * steps of ten seconds, what follows in steps of ten minutes: at most 10,000, 60, and for two weeks 2,016 rows. The driver
+ * binds instants as reals, whose quotient would be one too: the cast keeps the bucket whole.
  */
 export const sumHidden = /* sql */ `
   select coalesce(sum(hidden), 0) as hiddenCount, coalesce(sum(held), 0) as heldCount
@@ -95,7 +98,11 @@ export const sumHidden = /* sql */ `
              and at < (cast(@now as integer) / ${wideMs} + 1) * ${wideMs}
           union all
           select hidden, held from hidden_counts
-           where backlog_id = @backlogId and width = ${wideMs} and at > cast(@now as integer) / ${wideMs})`;
+           where backlog_id = @backlogId and width = ${wideMs} and at > cast(@now as integer) / ${wideMs}
+             and at < (cast(@now as integer) / ${widestMs} + 1) * ${widestMs / wideMs}
+          union all
+          select hidden, held from hidden_counts
+           where backlog_id = @backlogId and width = ${widestMs} and at > cast(@now as integer) / ${widestMs})`;
 
 export type StateRow = {
   readonly commitNumber: number;
@@ -251,8 +258,7 @@ export class Ledger {
   flush(): void {
     for (const [queueId, delta] of this.#counters) this.#statements.addCounters.run({ queueId, ...delta });
     for (const [backlogId, sums] of this.#hidden) {
-      this.#writeHidden(backlogId, 1, sums);
-      this.#writeHidden(backlogId, wideMs, widened(sums));
+      for (const width of hiddenWidths) this.#writeHidden(backlogId, width, width === 1 ? sums : widened(sums, width));
     }
     this.#counters.clear();
     this.#hidden.clear();
@@ -344,9 +350,9 @@ function addSums(sums: Map<number, HiddenSums>, at: number, hidden: number, held
   }
 }
 
-/** The same sums in wide steps. */
-function widened(sums: ReadonlyMap<number, HiddenSums>): ReadonlyMap<number, HiddenSums> {
+/** The same sums in steps of so many milliseconds. */
+function widened(sums: ReadonlyMap<number, HiddenSums>, width: number): ReadonlyMap<number, HiddenSums> {
   const wide = new Map<number, HiddenSums>();
-  for (const [at, { hidden, held }] of sums) addSums(wide, Math.floor(at / wideMs), hidden, held);
+  for (const [at, { hidden, held }] of sums) addSums(wide, Math.floor(at / width), hidden, held);
   return wide;
 }

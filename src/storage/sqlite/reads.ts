@@ -52,6 +52,9 @@ const sumExpired = /* sql */ `
 /** Upkeep is behind when there are more: then the counts show what it still has to remove. */
 const expiredSummedMax = 2_000;
 
+/** Queues whose numbers are read in one go: mostly half a millisecond, at worst ten. */
+const statsPerTurn = 10;
+
 type StatsRow = Omit<QueueStats, 'availableCount' | 'inFlightCount' | 'delayedCount' | 'oldestSentAt'> & {
   readonly backlogId: number;
   readonly messageCount: number;
@@ -172,7 +175,13 @@ export function createReads(db: Db): Reads {
     },
 
     async queueStats({ queueIds, now }) {
-      return atOnce(() => queueIds.map((id) => statsOf(id, now)));
+      const stats: (QueueStats | null)[] = [];
+      while (true) {
+        const part = queueIds.slice(stats.length, stats.length + statsPerTurn);
+        stats.push(...atOnce(() => part.map((id) => statsOf(id, now))));
+        if (stats.length === queueIds.length) return stats;
+        await turn();
+      }
     },
 
     async listGroups({ queue, ...ask }): Promise<Page<GroupView>> {

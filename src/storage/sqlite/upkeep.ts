@@ -9,7 +9,7 @@ import { limits } from '../../domain/limits.ts';
 import type { UpkeepAnswer } from '../port.ts';
 import type { Db } from './database.ts';
 import type { Delays } from './delays.ts';
-import { type Book, type Ledger, wideMs } from './ledger.ts';
+import { type Book, hiddenWidths, type Ledger } from './ledger.ts';
 import { factColumns, type MessageFacts, type MessageRows } from './messages.ts';
 import type { RedriveOperations } from './redrive.ts';
 
@@ -150,7 +150,7 @@ export function upkeepOperation(db: Db, ledger: Ledger, rows: MessageRows, redri
       ledger.count(book, 'expired', 1);
     }
     let sumCount = 0;
-    for (const width of [1, wideMs]) {
+    for (const width of hiddenWidths) {
       const before = Math.floor((now - pastKeptMs) / width);
       sumCount += statements.deletePastHidden.run({ backlogId, width, before, limit }).changes;
     }
