@@ -25,6 +25,8 @@ export type Waiters = {
   readonly ring: (notice: ReadyNotice) => void;
   /** Ends all waits and refuses none: whoever comes later looks once and does not wait. */
   readonly close: () => void;
+  /** Whether somebody waits there, who would have been rung if there were something to have. */
+  readonly areIn: (queueId: number) => boolean;
   /** Long polls open now. */
   readonly count: () => number;
 };
@@ -118,6 +120,8 @@ export function createWaiters(clock: Clock): Waiters {
       isClosed = true;
       for (const line of lines.values()) for (const place of [...line.places]) place.wake?.('over');
     },
+
+    areIn: (queueId) => lines.has(queueId),
 
     count: () => waiterCount,
   };

@@ -188,6 +188,9 @@ export interface Storage {
    *  totals know of it; its receipts are void. Those that no longer are as that receive left them are passed over.
    *  @throws queueNotFound */
   unreceive(ask: UnreceiveAsk): Promise<{ readonly undoneCount: number }>;
+  /** When the next message can be had, in the past or now when one can be; null: none is there. Changes nothing, asks
+   *  nothing of the writer, and sees every commit that anybody was told of. @throws queueNotFound */
+  glance(ask: { queue: QueueRef }): Promise<{ readonly queueId: number; readonly nextVisibleAt: Instant | null }>;
   /** One outcome per settlement: receiptForeign, receiptExpired, visibilityTooLong, deadLetterQueueMissing, messageNotFound.
    *  Deleting what is gone already is a success. @throws queueNotFound */
   settle(ask: SettleAsk): Promise<readonly (Settled | FaultData)[]>;

@@ -10,12 +10,13 @@ import type { GroupView, Queue, QueueRef, QueueStats } from '../../domain/queue.
 import type { RedrivePlan } from '../../domain/redrive.ts';
 import type { Page, Storage } from '../port.ts';
 import type { Db } from './database.ts';
-import { groupReads } from './groups.ts';
+import { groupReads, groupStatements } from './groups.ts';
 import { keyReads } from './keys.ts';
 import { sumHidden } from './ledger.ts';
 import { parseMessageId } from './message-id.ts';
 import { isExpired, type MessageRow, messageColumns, messageOf } from './messages.ts';
 import { type QueueRow, queueColumns, queueOf, similarName } from './queues.ts';
+import { receiveStatements } from './receive.ts';
 import { type PlanSource, redriveReads } from './redrive.ts';
 
 /** Rows that one page of a peek may look at: those of another state or past their retention are passed over. */
@@ -78,6 +79,7 @@ export type Reads = Pick<
   | 'queueStats'
   | 'listGroups'
   | 'listDeadLetterSources'
+  | 'glance'
   | 'peek'
   | 'findMessage'
   | 'planRedrive'
@@ -110,6 +112,8 @@ export function createReads(db: Db): Reads {
     hidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(sumHidden),
     expired: db.prepare<[{ backlogId: number; now: number; until: number; limit: number }], Sums>(sumExpired),
     oldest: db.prepare<[{ backlogId: number; until: number }], number>(selectOldestSentAt).pluck(),
+    nextVisibleAt: db.prepare<[{ backlogId: number }], number | null>(receiveStatements.selectNextVisibleAt).pluck(),
+    nextReadyAt: db.prepare<[{ backlogId: number }], number | null>(groupStatements.selectNextReadyAt).pluck(),
     peek: db.prepare<[{ backlogId: number; enqueuedAt: number; id: number; limit: number }], PeekRow>(selectPeek),
     message: db.prepare<[{ id: number }], MessageRow>(`select ${messageColumns} from messages where id = @id`),
     body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
@@ -196,6 +200,14 @@ export function createReads(db: Db): Reads {
         queueOf,
         (row) => row.name,
       );
+    },
+
+    async glance({ queue }) {
+      return atOnce(() => {
+        const { id, kind, backlog_id: backlogId } = rowOf(queue);
+        const at = (kind === 'fifo' ? statements.nextReadyAt : statements.nextVisibleAt).get({ backlogId }) ?? null;
+        return { queueId: id, nextVisibleAt: at === null ? null : instant(at) };
+      });
     },
 
     async peek({ queue, state, now, cursor, limit }) {
