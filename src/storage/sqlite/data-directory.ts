@@ -68,7 +68,7 @@ export function lockDirectory(directory: string): () => void {
 const horizonBytes = 32;
 
 /**
- * The commit horizon: written after each commit and before its answers, never synced on its own. After a power cut it
+ * The commit horizon: written after each commit and before its answers, synced with each checkpoint. After a power cut it
  * may lag behind the database, but it can never be ahead of it unless acknowledged commits are missing: a deleted or
  * damaged -wal file, an old copy put back, a disk that lied.
  */

@@ -16,8 +16,11 @@ export type Db = Database.Database;
 
 /** The first version without the WAL-reset bug. @see https://www.sqlite.org/releaselog/3_51_3.html */
 const sqliteVersionMin = [3, 51, 3] as const;
-/** Pages of the write-ahead log after which SQLite copies it into the database file: 16 MiB. */
-const checkpointPages = 4_096;
+/** Pages of the write-ahead log after which SQLite copies it by itself, within a commit: 64 MiB. Checkpoints between two
+ *  batches come first, unless something keeps them from it. */
+const autoCheckpointPages = 16_384;
+/** A log that a long read of somebody's made longer shrinks to so much when it is written from the beginning again. */
+const walBytesKept = 67_108_864;
 /** How long the writer waits for a foreign process (an operator's shell) to end its transaction. */
 const writerBusyMs = 5_000;
 const readerBusyMs = 50;
@@ -28,7 +31,8 @@ export function openWriter(path: string): Db {
   refuseOldSqlite(db);
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
-  db.pragma(`wal_autocheckpoint = ${checkpointPages}`);
+  db.pragma(`wal_autocheckpoint = ${autoCheckpointPages}`);
+  db.pragma(`journal_size_limit = ${walBytesKept}`);
   db.pragma('foreign_keys = ON');
   db.pragma('trusted_schema = OFF');
   db.pragma('temp_store = MEMORY');

@@ -14,6 +14,7 @@ import { readMigrations } from '../migrate.ts';
 import type { ReadyNotice } from '../port.ts';
 import { StartupError } from '../startup-error.ts';
 import { receiveAttempts } from './attempts.ts';
+import { createCheckpoints } from './checkpoints.ts';
 import {
   databasePath,
   type Horizon,
@@ -80,6 +81,8 @@ export type Store = {
   readonly state: StateRow;
   /** Runs the requests in order, in one commit. @throws FatalError */
   readonly run: (requests: readonly Request[]) => BatchAnswer;
+  /** To be called when a batch was answered: what need not be waited for. @throws FatalError */
+  readonly afterBatch: () => void;
   readonly close: () => void;
 };
 
@@ -210,6 +213,7 @@ function createStore(
   const commit = db.prepare('commit');
   const rollback = db.prepare('rollback');
   const totalChanges = db.prepare<[], number>('select total_changes()').pluck();
+  const checkpoint = createCheckpoints(db);
   /** What waiting receivers are to be told, of every commit of the batch. */
   const ready: ReadyNotice[] = [];
   let isFull = false;
@@ -225,6 +229,17 @@ function createStore(
       tryToRecoverSpace(requests);
       const outcomes = isAtLimit() ? runWithout(requests, growing) : runAll(requests);
       return { outcomes, ready: ready.splice(0), isFull: isFull || isAtLimit() };
+    },
+    afterBatch() {
+      if (horizon === undefined || isBroken || !db.open) return;
+      try {
+        if (checkpoint()) horizon.sync();
+      } catch (error) {
+        // No room for the copy, or somebody else at it: the log stays, and is copied later.
+        if (fullCodes.has(codeOf(error)) || refusedCodes.test(codeOf(error))) return;
+        isBroken = true;
+        throw new FatalError('A checkpoint failed.', { cause: error });
+      }
     },
     close() {
       if (!isBroken) {

@@ -22,6 +22,7 @@ if (store !== undefined) {
     } else {
       try {
         say({ says: 'done', answer: store.run(message.requests) });
+        store.afterBatch();
       } catch (error) {
         say({ says: 'fatal', message: messageOf(error) });
       }

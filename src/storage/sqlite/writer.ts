@@ -44,15 +44,18 @@ export function executeHere(options: StoreOptions): Executor {
     sealSecret: store.state.sealSecret,
     highWaterAt: instant(store.state.highWaterAt),
     execute(requests, done) {
-      let answer: BatchAnswer;
-      try {
-        answer = store.run(requests);
-      } catch (error) {
-        return broken.break(
-          error instanceof FatalError ? error : new FatalError('The writer broke.', { cause: error }),
-        );
-      }
+      const orBreak = <T>(run: () => T): T | undefined => {
+        try {
+          return run();
+        } catch (cause) {
+          broken.break(cause instanceof FatalError ? cause : new FatalError('The writer broke.', { cause }));
+          return undefined;
+        }
+      };
+      const answer = orBreak(() => store.run(requests));
+      if (answer === undefined) return;
       done(answer);
+      orBreak(store.afterBatch);
     },
     onBroken: broken.listen,
     async close() {
