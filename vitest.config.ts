@@ -15,6 +15,7 @@ export default defineConfig({
           pool: 'threads',
           // The end of a vain wait, not a bound on speed: a busy machine is no failure.
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
