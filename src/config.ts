@@ -29,6 +29,7 @@ import { parseMasterKey } from './domain/seal.ts';
 type Reader = (text: string) => unknown;
 const asText: Reader = (text) => text;
 const asNumber: Reader = (text) => (/^\d{1,16}$/.test(text) ? Number(text) : text);
+const asClaim: Reader = (text) => ({ true: true, false: false })[text] ?? text;
 const asList: Reader = (text) => text.split(',').map((item) => item.trim());
 
 type SettingRow = {
@@ -78,6 +79,17 @@ export const settings = {
     unit: '',
     right: 'the path of a folder on a local disk',
     about: 'Folder of the data; made when it is missing.',
+    isSecret: false,
+  },
+  allowNetworkFileSystem: {
+    env: 'SLUICE_ALLOW_NETWORK_FS',
+    schema: z.boolean(),
+    read: asClaim,
+    initial: false,
+    unit: '',
+    right: 'true or false',
+    about:
+      'Start although the data lie on NFS, SMB, 9p or FUSE, whose locks and syncs cannot be trusted: messages may be lost.',
     isSecret: false,
   },
   auth: {

@@ -118,6 +118,7 @@ export async function startService(config: Config, log: Logger, options: Service
       now: wall.now(),
       dataBytesMax: config.dataBytesMax === 0 ? undefined : config.dataBytesMax,
       acceptDataLoss: options.acceptDataLoss,
+      allowNetworkFileSystem: config.allowNetworkFileSystem,
       hasOwnThread: true,
       elapsedMs: wall.elapsedMs,
     }),

@@ -69,6 +69,7 @@ describe('settings', () => {
     ['SLUICE_SHUTDOWN_SECONDS', '0'],
     ['SLUICE_ALLOWED_HOSTS', 'http://a'],
     ['SLUICE_HOST', 'a b'],
+    ['SLUICE_ALLOW_NETWORK_FS', 'yes'],
   ];
   it.each(wrong)('are refused with their name, their value and what would be right: %s=%s', (variable, value) => {
     const row = Object.values(settings).find(({ env }) => env === variable);
@@ -83,6 +84,8 @@ describe('settings', () => {
     ['SLUICE_DATA_BYTES_MAX', '0'],
     ['SLUICE_DATA_BYTES_MAX', '16777216'],
     ['SLUICE_SHUTDOWN_SECONDS', '600'],
+    ['SLUICE_ALLOW_NETWORK_FS', 'true'],
+    ['SLUICE_ALLOW_NETWORK_FS', 'false'],
   ])('are accepted at their bounds: %s=%s', (variable, value) => {
     expect(() => load({ [variable]: value })).not.toThrow();
   });

@@ -162,17 +162,30 @@ export const freeBytes = (directory: string): number => {
   return bavail * bsize;
 };
 
-/** File systems whose locks or syncs cannot be trusted. @see https://www.sqlite.org/useovernet.html */
+/** File systems whose locks or syncs cannot be trusted, as Linux numbers them.
+ *  @see https://www.sqlite.org/useovernet.html and statfs(2) */
 const networkFileSystems = new Map([
   [0x6969, 'NFS'],
+  [0x517b, 'SMB'],
   [0xff534d42, 'CIFS'],
   [0xfe534d42, 'SMB2'],
   [0x01021997, '9p'],
+  [0x65735546, 'FUSE'],
 ]);
 
 /** The name of the network file system that the directory lies on, if it does. */
 export const networkFileSystem = (directory: string): string | undefined =>
-  networkFileSystems.get(statfsSync(directory).type);
+  // Where the system's word is short, some of the numbers come as negative ones.
+  networkFileSystems.get(statfsSync(directory).type >>> 0);
+
+/** @throws StartupError */
+export function requireLocalFileSystem(directory: string): void {
+  const name = networkFileSystem(directory);
+  if (name === undefined) return;
+  throw new StartupError(
+    `The data directory ${directory} is on ${name}, a file system whose locks and syncs cannot be trusted: acknowledged messages may be lost. Give it a local disk (SLUICE_DATA_DIR), or set SLUICE_ALLOW_NETWORK_FS=true to start all the same.`,
+  );
+}
 
 /**
  * The master key that lies beside the data, made when it is missing: 64 hexadecimal digits, for its owner's eyes only.

@@ -21,17 +21,18 @@ export type SqliteOptions = {
   /** Bytes of data beyond which sends are refused. */
   readonly dataBytesMax?: number | undefined;
   readonly acceptDataLoss?: boolean | undefined;
+  readonly allowNetworkFileSystem?: boolean | undefined;
   /** Run the writer in a thread of its own, with chance of its own: for a server. Default: in this thread. */
   readonly hasOwnThread?: boolean;
   /** Milliseconds for measuring. */
   readonly elapsedMs?: () => number;
 };
 
-/** @throws StartupError when the directory is in use, the data is newer than the program, or commits are missing */
+/** @throws StartupError when the directory is in use or not on a local disk, the data is newer than the program, or commits are missing */
 export async function openSqlite(options: SqliteOptions): Promise<Storage> {
-  const { directory, ids, log, now, dataBytesMax, acceptDataLoss } = options;
+  const { directory, ids, log, now, dataBytesMax, acceptDataLoss, allowNetworkFileSystem } = options;
   const isFile = directory !== ':memory:';
-  const settings = { directory, now, dataBytesMax, acceptDataLoss };
+  const settings = { directory, now, dataBytesMax, acceptDataLoss, allowNetworkFileSystem };
   const isThreaded = isFile && options.hasOwnThread === true;
   const executor = isThreaded ? await executeInThread(settings) : executeHere({ ...settings, ids });
   if (isFile) warnOfNetworkFileSystem(directory, log);
@@ -126,6 +127,6 @@ function warnOfNetworkFileSystem(directory: string, log: Logger): void {
   if (name === undefined) return;
   log.warn(
     { directory, fileSystem: name },
-    'the data directory is on a network file system, whose syncs and locks cannot be trusted',
+    'the data directory is on a file system whose syncs and locks cannot be trusted',
   );
 }

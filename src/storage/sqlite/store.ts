@@ -24,6 +24,7 @@ import {
   prepareDirectory,
   type Reserve,
   readHorizon,
+  requireLocalFileSystem,
   walBytes,
 } from './data-directory.ts';
 import { type Db, migrateDatabase, openWriter, proveSynchronous } from './database.ts';
@@ -52,6 +53,8 @@ export type StoreOptions = {
   readonly dataBytesMax?: number | undefined;
   /** Start although acknowledged commits are missing. */
   readonly acceptDataLoss?: boolean | undefined;
+  /** Start although the file system's locks and syncs cannot be trusted. */
+  readonly allowNetworkFileSystem?: boolean | undefined;
 };
 
 export type Operations = ReturnType<typeof createOperations>;
@@ -134,6 +137,7 @@ function createOperations(db: Db, ledger: Ledger, ids: Ids) {
 export function openStore(options: StoreOptions): Store {
   const isFile = options.directory !== ':memory:';
   const directory = isFile ? prepareDirectory(options.directory) : undefined;
+  if (directory !== undefined && options.allowNetworkFileSystem !== true) requireLocalFileSystem(directory);
   const unlock = directory === undefined ? () => undefined : lockDirectory(directory);
   try {
     return openLocked(options, directory, unlock);

@@ -1,5 +1,5 @@
 /** What a start proves before anything is accepted, and what it refuses. */
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { QueueName } from '../../../src/domain/queue-attributes.ts';
 import type { Storage } from '../../../src/storage/port.ts';
 import { openSqlite, type SqliteOptions } from '../../../src/storage/sqlite/engine.ts';
 import { openStore } from '../../../src/storage/sqlite/store.ts';
+import { StartupError } from '../../../src/storage/startup-error.ts';
 import { countingIds } from '../../support/ids.ts';
 import { recordingLog } from '../../support/log.ts';
 import { draftOf, trialStart as now } from '../../support/storage.ts';
@@ -119,6 +120,55 @@ describe('the data directory', () => {
     await stop(storage);
     const { items } = await (await start()).peek({ queue, state: 'all', limit: 10, now });
     expect(items.map(({ body }) => Buffer.from(body).toString())).toEqual(['a', 'b', 'c']);
+  });
+
+  describe('on a network file system', () => {
+    let restore: () => void = () => undefined;
+    afterEach(() => restore());
+
+    const onFileSystem = async (type: number) => {
+      const { default: fs, statfsSync } = await import('node:fs');
+      fs.statfsSync = ((path: string) => ({ ...statfsSync(path), type })) as typeof statfsSync;
+      syncBuiltinESMExports();
+      restore = () => {
+        fs.statfsSync = statfsSync;
+        syncBuiltinESMExports();
+      };
+    };
+    const networked = [
+      ['NFS', 0x6969],
+      ['SMB', 0x517b],
+      ['CIFS', 0xff534d42],
+      ['SMB2', 0xfe534d42 - 2 ** 32],
+      ['9p', 0x01021997],
+      ['FUSE', 0x65735546],
+    ] as const;
+
+    it.each(networked)('such as %s does not start', async (name, type) => {
+      await onFileSystem(type);
+      await expect(start()).rejects.toThrow(StartupError);
+      await expect(start()).rejects.toThrow(
+        new RegExp(`${directory} is on ${name}, .*SLUICE_ALLOW_NETWORK_FS=true to start all the same`),
+      );
+      await expect(readdir(directory)).resolves.toEqual([]);
+    });
+
+    it('starts when told to, and says so in the log', async () => {
+      await onFileSystem(0x6969);
+      const log = recordingLog();
+      await start({ allowNetworkFileSystem: true, log });
+      expect(log.lines).toMatchObject([{ fileSystem: 'NFS', directory }]);
+    });
+
+    it.each([
+      ['ext4', 0xef53],
+      ['xfs', 0x58465342],
+      ['overlay', 0x794c7630],
+      ['tmpfs', 0x01021994],
+    ] as const)('is none of the local ones: %s starts', async (_name, type) => {
+      await onFileSystem(type);
+      await expect(start()).resolves.toBeDefined();
+    });
   });
 
   it('starts when the horizon is damaged: then it proves nothing', async () => {
