@@ -44,7 +44,7 @@ export function createBroker({ storage, clock, ids, log, masterKey }: BrokerDeps
   storage.onReady(waiters.ring);
   return {
     queues: createQueues({ storage, clock, upkeep }),
-    messages: createMessages({ storage, clock, waiters, keys, seal: receiptSeal(storage.sealSecret) }),
+    messages: createMessages({ storage, clock, log, waiters, keys, seal: receiptSeal(storage.sealSecret) }),
     redrive: createRedrive({ storage, clock, ids, upkeep }),
     keys,
     waiters,

@@ -1,8 +1,9 @@
 /** Messages: send, receive (with long polling), settle what is held, and look without touching. */
 import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import { Fault, type FaultData, isFault, orThrow } from '../domain/errors.ts';
-import { secondsAfter } from '../domain/instant.ts';
+import { type Instant, secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
 import { anonymousId, authorize, type Principal } from '../domain/principal.ts';
@@ -84,6 +85,7 @@ export type Messages = {
 type Deps = {
   readonly storage: Storage;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly waiters: Waiters;
   readonly keys: Pick<Keys, 'watch' | 'requireInForce'>;
   readonly seal: ReceiptSeal;
@@ -95,15 +97,15 @@ type Look = Pick<ReceiveAnswer, 'messages' | 'nextVisibleAt' | 'isReplay'>;
 /** One costs about 100 bytes. */
 const queuesKnownMax = 10_000;
 
-export function createMessages({ storage, clock, waiters, keys, seal }: Deps): Messages {
+export function createMessages({ storage, clock, log, waiters, keys, seal }: Deps): Messages {
   const ref = (principal: Principal, name: QueueName) => ({ account: principal.account, name });
 
   /** Ids of queues by name, as they were last seen: a hint, never trusted. */
   const queueIds = new LRUCache<string, number>({ max: queuesKnownMax });
   const keyOf = ({ account }: Principal, name: QueueName) => `${account}/${name}`;
 
-  const receiveOnce = (principal: Principal, queue: QueueName, options: ReceiveOptions) =>
-    storage.receive({
+  const receiveOnce = async (principal: Principal, queue: QueueName, options: ReceiveOptions) => {
+    const answer = await storage.receive({
       queue: ref(principal, queue),
       limit: options.max,
       bytesMax: limits.receiveBytesMax,
@@ -111,6 +113,19 @@ export function createMessages({ storage, clock, waiters, keys, seal }: Deps): M
       attemptId: options.attemptId,
       now: clock.now(),
     });
+    if (answer.missingDeadLetterQueue !== undefined) warnOfMissing(queue, answer.queueId, answer.missingDeadLetterQueue);
+    return answer;
+  };
+
+  /** When each queue was last warned of. */
+  const warnedAt = new LRUCache<number, Instant>({ max: limits.deadLetterWarningsKept });
+  const warnOfMissing = (queue: QueueName, queueId: number, deadLetterQueue: string) => {
+    const now = clock.now();
+    const before = warnedAt.get(queueId);
+    if (before !== undefined && now < secondsAfter(before, limits.deadLetterWarningSeconds)) return;
+    warnedAt.set(queueId, now);
+    log.warn({ queue, deadLetterQueue }, 'messages are received past their maximum: the dead-letter queue is gone');
+  };
 
   /**
    * Nobody reads the answer any more: its messages go to others at once instead of staying hidden for nothing. Those of

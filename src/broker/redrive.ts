@@ -17,9 +17,9 @@ export type RedriveAsk = {
 };
 
 export type Redrive = {
-  /** What a redrive would move; changes nothing. @throws queueNotFound, redriveInvalid */
+  /** What a redrive would move; changes nothing. @throws queueNotFound (source or destination), redriveInvalid */
   readonly plan: (principal: Principal, source: QueueName, ask: RedriveAsk) => Promise<RedrivePlan>;
-  /** @throws queueNotFound, redriveInvalid, redriveRunning, idempotencyKeyReused */
+  /** @throws queueNotFound (source or destination), redriveInvalid, redriveRunning, idempotencyKeyReused */
   readonly start: (
     principal: Principal,
     source: QueueName,
@@ -67,9 +67,8 @@ export function createRedrive({ storage, clock, ids, upkeep }: Deps): Redrive {
       return { ...page, items: page.items.filter(({ source }) => may(principal, 'readTask', source)) };
     },
     async ofSource({ account }, name, ask) {
-      const queue = await storage.findQueue({ account, name });
-      if (queue === null) throw Fault.of('queueNotFound', { queue: name });
-      return storage.listTasks({ account, sourceQueueId: queue.id, ...ask });
+      const { id } = await storage.getQueue({ account, name });
+      return storage.listTasks({ account, sourceQueueId: id, ...ask });
     },
     async cancel(principal, taskId) {
       await find(principal, 'cancelTask', taskId);

@@ -132,6 +132,10 @@ export const limits = {
   redrivePlanRowsMax: 100_000,
   /** Finished tasks that stay listed per account. */
   tasksKeptMax: 1_000,
+  /** How often it is said that messages of a queue have no dead-letter queue to go to, and of how many queues that is
+   *  kept in mind. */
+  deadLetterWarningSeconds: 3_600,
+  deadLetterWarningsKept: 1_000,
   /** Long polls open at once; one costs about 2 KiB. */
   waitersPerQueueMax: 10_000,
   waitersMax: 20_000,

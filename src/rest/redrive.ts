@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { RedriveAsk } from '../broker/redrive.ts';
-import { Fault } from '../domain/errors.ts';
 import { toRfc3339 } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import { messageState } from '../domain/message.ts';
@@ -161,37 +160,19 @@ async function startRedrive(deps: RestDeps, request: FastifyRequest, reply: Fast
     key === undefined
       ? undefined
       : { key, fingerprint: fingerprintOf([source, ask.destination, ask.limit, ratePerSecond]) };
-  const started = deps.broker.redrive.start(request.principal, source, { ...ask, ratePerSecond, idempotency });
-  const task = await orMissing(deps, request, ask, started);
+  const task = await deps.broker.redrive.start(request.principal, source, { ...ask, ratePerSecond, idempotency });
   reply.code(202).header('location', `/v1/tasks/${task.taskId}`);
   return viewOf(task, askedOf(request));
 }
 
-/** A destination that is not there is a queue that is not found, to be created or spelt better. @throws queueNotFound */
-async function orMissing<T>(
-  { broker }: RestDeps,
-  { principal }: FastifyRequest,
-  { destination }: RedriveAsk,
-  answer: Promise<T>,
-): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (destination !== null && error instanceof Fault && error.data.fault === 'redriveInvalid')
-      await broker.queues.find(principal, destination);
-    throw error;
-  }
-}
-
 async function planRedrive(
-  deps: RestDeps,
+  { broker, clock }: RestDeps,
   request: FastifyRequest,
   reply: FastifyReply,
   ask: RedriveAsk,
 ): Promise<string> {
-  const planned = deps.broker.redrive.plan(request.principal, queueOf(request), ask);
-  const { toMoveCount, skippedCount, samples } = await orMissing(deps, request, ask, planned);
-  const now = deps.clock.now();
+  const { toMoveCount, skippedCount, samples } = await broker.redrive.plan(request.principal, queueOf(request), ask);
+  const now = clock.now();
   reply.header('content-type', jsonType);
   return `{"toMove":${toMoveCount},"skipped":${skippedCount},"samples":[${samples.map((message) => peekedJson(message, messageState(message, now))).join(',')}]}`;
 }

@@ -76,6 +76,8 @@ export type ReceiveAnswer = {
   readonly waitSeconds: number;
   /** When the next message becomes visible if nothing else happens; `now` or earlier: more can be had at once. */
   readonly nextVisibleAt: Instant | null;
+  /** Where messages among these should have gone instead, having been received too often, had it not been deleted. */
+  readonly missingDeadLetterQueue?: string | undefined;
 };
 
 export type UnreceiveAsk = {
@@ -178,7 +180,9 @@ export interface Storage {
   /** Queues whose dead-letter queue this is, by name. @throws queueNotFound */
   listDeadLetterSources(ask: { queue: QueueRef } & PageAsk): Promise<Page<Queue>>;
 
-  /** @throws queueNotFound, idempotencyKeyReused, queueFull, storageFull, overloaded */
+  /** One outcome per draft: emptyBody, messageTooLarge, delayTooLong, delayNotAllowed, groupRequired,
+   *  deduplicationIdRequired, deduplicationIdNotAllowed, queueFull, batchAborted.
+   *  @throws queueNotFound, idempotencyKeyReused, storageFull, overloaded */
   send(ask: SendAsk): Promise<readonly (Sent | FaultData)[]>;
   /** Hands out up to `limit` messages, counts the receive and hides each. A message received too often moves to the
    *  dead-letter queue here, an expired one is removed, a damaged one set aside. Order on standard queues: the longest
@@ -191,8 +195,8 @@ export interface Storage {
   /** When the next message can be had, in the past or now when one can be; null: none is there. Changes nothing, asks
    *  nothing of the writer, and sees every commit that anybody was told of. @throws queueNotFound */
   glance(ask: { queue: QueueRef }): Promise<{ readonly queueId: number; readonly nextVisibleAt: Instant | null }>;
-  /** One outcome per settlement: receiptForeign, receiptExpired, visibilityTooLong, deadLetterQueueMissing, messageNotFound.
-   *  Deleting what is gone already is a success. @throws queueNotFound */
+  /** One outcome per settlement: receiptForeign, receiptExpired, messageNotFound; visibilityTooLong of extend, delayTooLong
+   *  of release, deadLetterQueueMissing of deadLetter. Deleting what is gone already is a success. @throws queueNotFound */
   settle(ask: SettleAsk): Promise<readonly (Settled | FaultData)[]>;
   /** Oldest first; changes nothing. A page ends early when it holds limits.receiveBytesMax, or when many messages were
    *  passed over: only `nextCursor` tells whether there are more. @throws queueNotFound */
@@ -201,14 +205,14 @@ export interface Storage {
   /** An operator removes one message, held or not. @throws queueNotFound, messageNotFound */
   removeMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<void>;
 
-  /** What a redrive would move. @throws as startRedrive */
+  /** What a redrive would move. @throws queueNotFound (source or destination), redriveInvalid */
   planRedrive(ask: {
     source: QueueRef;
     destination: string | null;
     limit: number | null;
     now: Instant;
   }): Promise<RedrivePlan>;
-  /** @throws queueNotFound, redriveInvalid, redriveRunning, idempotencyKeyReused */
+  /** @throws queueNotFound (source or destination), redriveInvalid, redriveRunning, idempotencyKeyReused */
   startRedrive(ask: {
     taskId: string;
     source: QueueRef;

@@ -1,4 +1,4 @@
-/** A receive whose client leaves: nothing stays hidden for somebody who is not there. */
+/** Receives: nothing stays hidden for a client that has left, and what goes wrong silently is said. */
 import { afterEach, expect, it } from 'vitest';
 import { type Broker, createBroker } from '../../src/broker/broker.ts';
 import { noAttributes } from '../../src/domain/message.ts';
@@ -9,7 +9,7 @@ import type { ReceiveAnswer, Storage } from '../../src/storage/port.ts';
 import { openSqlite } from '../../src/storage/sqlite/engine.ts';
 import { type ManualClock, manualClock } from '../support/clock.ts';
 import { countingIds } from '../support/ids.ts';
-import { recordingLog } from '../support/log.ts';
+import { type RecordingLog, recordingLog } from '../support/log.ts';
 
 const principal = openPrincipal(defaultAccount);
 
@@ -17,6 +17,7 @@ type Bench = {
   readonly broker: Broker;
   readonly storage: Storage;
   readonly clock: ManualClock;
+  readonly log: RecordingLog;
   readonly name: QueueName;
   readonly send: (body: string) => Promise<unknown>;
   /** The bodies of one receive, and the signal that ends it. */
@@ -28,10 +29,10 @@ type Bench = {
   readonly receiveCounts: () => Promise<readonly number[]>;
 };
 
-const open: Storage[] = [];
+const open: { readonly storage: Storage; readonly clock: ManualClock }[] = [];
 afterEach(async () => {
-  for (const storage of open.splice(0)) {
-    expect(await storage.audit({ now: manualClock().now() })).toEqual([]);
+  for (const { storage, clock } of open.splice(0)) {
+    expect(await storage.audit({ now: clock.now() })).toEqual([]);
     await storage.close();
   }
 });
@@ -42,7 +43,7 @@ async function bench(queue = 'orders', onReceived: (answer: ReceiveAnswer) => vo
   const ids = countingIds();
   const log = recordingLog();
   const engine = await openSqlite({ directory: ':memory:', ids, log, now: clock.now() });
-  open.push(engine);
+  open.push({ storage: engine, clock });
   const storage: Storage = {
     ...engine,
     async receive(ask) {
@@ -59,6 +60,7 @@ async function bench(queue = 'orders', onReceived: (answer: ReceiveAnswer) => vo
     broker,
     storage,
     clock,
+    log,
     name,
     send(body) {
       const fifo = kindOfName(name) === 'fifo' ? { groupId: 'g', deduplicationId: body } : {};
@@ -149,4 +151,34 @@ it('leaves the messages of a repeated attempt with who may have had them first',
   await bodies;
   expect(await receiveCounts()).toEqual([]);
   expect(await receive({ attemptId: 'x' }).bodies).toEqual(['a']);
+});
+
+it('says once per hour that the dead-letter queue of a queue is gone, and delivers all the same', async () => {
+  const { broker, clock, log, name, send, receive } = await bench();
+  const dlq = QueueName.parse('dead');
+  await broker.queues.put(principal, dlq, { kind: 'standard', settings: {} });
+  await broker.queues.update(principal, name, { settings: { deadLetter: { queue: dlq, maxReceiveCount: 1 } } });
+  await send('a');
+  expect(await receive().bodies).toEqual(['a']);
+  await broker.queues.delete(principal, dlq);
+  for (let hours = 0; hours < 2; hours += 1) {
+    for (let again = 0; again < 3; again += 1) {
+      await clock.advance({ seconds: 31 });
+      expect(await receive().bodies).toEqual(['a']);
+    }
+    expect(log.lines.filter(({ level }) => level >= 40)).toHaveLength(hours + 1);
+    await clock.advance({ seconds: 3_600 });
+  }
+  expect(log.lines.at(-1)).toMatchObject({ level: 40, queue: 'orders', deadLetterQueue: 'dead' });
+});
+
+it('says nothing while nothing has been received too often', async () => {
+  const { broker, log, name, send, receive } = await bench();
+  const dlq = QueueName.parse('dead');
+  await broker.queues.put(principal, dlq, { kind: 'standard', settings: {} });
+  await broker.queues.update(principal, name, { settings: { deadLetter: { queue: dlq, maxReceiveCount: 2 } } });
+  await broker.queues.delete(principal, dlq);
+  await send('a');
+  expect(await receive().bodies).toEqual(['a']);
+  expect(log.lines).toEqual([]);
 });

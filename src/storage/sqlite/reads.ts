@@ -228,9 +228,12 @@ export function createReads(db: Db): Reads {
     async planRedrive({ source, destination, limit, now }): Promise<RedrivePlan> {
       const find = (name: string) =>
         statements.queue.get({ account: source.account, name: name as QueueRef['name'] }) ?? undefined;
-      const planner = atOnce(() =>
-        redrive.planner(planSource(rowOf(source), now), destination, limit ?? Number.POSITIVE_INFINITY, find),
-      );
+      const planner = atOnce(() => {
+        const from = planSource(rowOf(source), now);
+        const to =
+          destination === null ? null : rowOf({ account: source.account, name: destination as QueueRef['name'] });
+        return redrive.planner(from, to, limit ?? Number.POSITIVE_INFINITY, find);
+      });
       while (!atOnce(() => planner.step(wholeMessage))) await turn();
       return planner.plan();
     },

@@ -84,6 +84,8 @@ type Basket = {
   readonly taken: ReceivedMessage[];
   bytes: number;
   examinedCount: number;
+  /** A message that was received too often had nowhere to go. */
+  lacksDeadLetterQueue: boolean;
 };
 
 /** What became of a message that was looked at. */
@@ -117,7 +119,7 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
     receive(asked: ReceiveAsk): ReceiveAnswer {
       const book = ledger.book(asked.queue);
       const ask = { ...asked, limit: Math.min(asked.limit, roomInFlight(book, asked)) };
-      const basket: Basket = { ask, book, taken: [], bytes: 0, examinedCount: 0 };
+      const basket: Basket = { ask, book, taken: [], bytes: 0, examinedCount: 0, lacksDeadLetterQueue: false };
       const isReplay = ask.attemptId !== undefined && isFifo(book.queue) && replay(basket, ask.attemptId);
       if (!isReplay) {
         if (ask.limit <= 0) {
@@ -135,6 +137,7 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
         queueId: book.queue.id,
         waitSeconds: book.queue.settings.waitSeconds,
         nextVisibleAt: nextVisibleAt(book),
+        missingDeadLetterQueue: basket.lacksDeadLetterQueue ? book.queue.settings.deadLetter?.queue : undefined,
       };
     },
 
@@ -278,10 +281,14 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
       rows.quarantine(book, row, ask.now);
       return 'gone';
     }
-    const deadLetterQueue = isReceivedTooOften(book, row) ? findDeadLetterQueue(book) : undefined;
-    if (deadLetterQueue !== undefined) {
-      deadLetter(rows, ledger, book, deadLetterQueue, row, undefined, ask.now);
-      return 'gone';
+    if (isReceivedTooOften(book, row)) {
+      const deadLetterQueue = deadLetterBook(ledger, book);
+      if (deadLetterQueue !== undefined) {
+        deadLetter(rows, ledger, book, deadLetterQueue, row, undefined, ask.now);
+        return 'gone';
+      }
+      // As on SQS it is delivered again and again; whoever runs the server is told.
+      basket.lacksDeadLetterQueue = true;
     }
     take(basket, row, body);
     return 'taken';
@@ -334,11 +341,6 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
     rows.rehide(book, row, times, decodeHistory(row.history), ask.now);
     const receipt = { queueId: book.queue.id, message: row.id, receive: row.receives };
     basket.taken.push({ ...messageOf(row, body), ...times, receipt });
-  }
-
-  /** The queue that too often received messages go to; without one they stay and are delivered again. */
-  function findDeadLetterQueue(book: Book): Book | undefined {
-    return deadLetterBook(ledger, book);
   }
 }
 

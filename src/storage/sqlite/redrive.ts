@@ -10,7 +10,7 @@ import type { RedrivePlan, RedriveTask, TaskStatus } from '../../domain/redrive.
 import type { Page, PageAsk } from '../port.ts';
 import type { Db } from './database.ts';
 import type { IdempotencyKeys } from './idempotency.ts';
-import type { Book, Ledger } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import { decodeHistory } from './messages.ts';
 import type { RedriveWalk } from './redrive-walk.ts';
 
@@ -135,7 +135,8 @@ export function redriveOperations(db: Db, ledger: Ledger, walk: RedriveWalk, key
         const row = earlier === undefined ? undefined : statements.byTaskId.get({ account, taskId: earlier });
         if (row !== undefined) return { task: taskOf(row), isNew: false };
       }
-      checkDestination(source, ask.destination);
+      const destination = ask.destination as QueueRef['name'] | null;
+      checkRedrive(source.queue, destination === null ? null : ledger.book({ account, name: destination }).queue);
       const running = statements.running.get({ id: source.queue.id });
       if (running !== undefined) throw Fault.of('redriveRunning', { queue: source.queue.name, task: running });
       const { messageCount } = source;
@@ -185,11 +186,6 @@ export function redriveOperations(db: Db, ledger: Ledger, walk: RedriveWalk, key
     if (row === undefined) throw Fault.of('taskNotFound', { task: taskId });
     return row;
   }
-
-  /** @throws redriveInvalid */
-  function checkDestination(source: Book, destination: string | null): void {
-    checkRedrive(source.queue, destination, (name) => ledger.findBook({ account: source.queue.account, name })?.queue);
-  }
 }
 
 export type RedriveEnd = { readonly id: number; readonly kind: string; readonly name: string };
@@ -202,19 +198,16 @@ function homeOf(source: RedriveEnd, history: string, find: Find): RedriveEnd | u
   return home?.kind === source.kind && home.id !== source.id ? home : undefined;
 }
 
-/** Where a redrive may go. @throws redriveInvalid */
-function checkRedrive(source: RedriveEnd, destination: string | null, find: Find): void {
-  if (destination === null) return;
-  const target = find(destination);
-  const problem =
-    target === undefined
-      ? `the destination "${destination}" does not exist`
-      : target.id === source.id
-        ? 'source and destination are the same queue'
-        : target.kind !== source.kind
-          ? `"${destination}" is a ${target.kind} queue, "${source.name}" is ${source.kind}`
-          : undefined;
-  if (problem !== undefined) throw Fault.of('redriveInvalid', { problem });
+/** Where a redrive may go; null: home. @throws redriveInvalid */
+function checkRedrive(source: RedriveEnd, target: RedriveEnd | null): void {
+  if (target === null) return;
+  if (target.id === source.id) {
+    throw Fault.of('redriveInvalid', { problem: 'source and destination are the same queue' });
+  }
+  if (target.kind !== source.kind) {
+    const problem = `"${target.name}" is a ${target.kind} queue, "${source.name}" is ${source.kind}`;
+    throw Fault.of('redriveInvalid', { problem });
+  }
 }
 
 /** Reads of tasks, and the plan of one. */
@@ -255,8 +248,8 @@ export function redriveReads(db: Db) {
       };
     },
     /** What a redrive would do, found step by step, each in a read of its own. @throws redriveInvalid */
-    planner(source: PlanSource, destination: string | null, limit: number, find: Find): Planner {
-      checkRedrive(source, destination, find);
+    planner(source: PlanSource, destination: RedriveEnd | null, limit: number, find: Find): Planner {
+      checkRedrive(source, destination);
       const samplesMax = Math.min(limits.redriveSamplesMax, limit);
       const samples: Message[] = [];
       let { expiredUntil: enqueuedAt } = source;

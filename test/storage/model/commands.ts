@@ -367,7 +367,7 @@ async function startRedrive(queue: ModelQueue, model: Model, t: Trial, to: strin
     if (error instanceof Fault) return error.data;
     throw error;
   });
-  if (isInvalid) return void expect(['redriveInvalid', 'queueNotFound']).toContain(codeOf(answer));
+  if (isInvalid) return void expect(codeOf(answer)).toBe(target === undefined ? 'queueNotFound' : 'redriveInvalid');
   if (running !== undefined) return void expect(codeOf(answer)).toBe('redriveRunning');
   expect(answer).toMatchObject({ isNew: true, task: { status: 'running', movedCount: 0 } });
   model.tasks.push({ taskId, source: queue, destination: to, limit, orderMax: model.nextOrder(), movedCount: 0 });
