@@ -113,7 +113,8 @@ export function createMessages({ storage, clock, log, waiters, keys, seal }: Dep
       attemptId: options.attemptId,
       now: clock.now(),
     });
-    if (answer.missingDeadLetterQueue !== undefined) warnOfMissing(queue, answer.queueId, answer.missingDeadLetterQueue);
+    const { queueId, missingDeadLetterQueue: missing } = answer;
+    if (missing !== undefined) warnOfMissing(queue, queueId, missing);
     return answer;
   };
 
