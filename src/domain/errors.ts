@@ -11,7 +11,8 @@ export type FaultFacts = {
   invalidArgument: { readonly name: string; readonly problem: string };
   malformedBody: { readonly problem: string };
   unsupportedMediaType: { readonly contentType: string; readonly accepted: string; readonly encoding?: string };
-  bodyTooLarge: { readonly bytesMax: number };
+  /** `entriesMax`: there are more entries than that. */
+  bodyTooLarge: { readonly bytesMax: number; readonly entriesMax?: number };
   routeNotFound: { readonly method: string; readonly path: string };
   methodNotAllowed: { readonly method: string; readonly path: string; readonly allowed: string };
   requestTimeout: Record<never, never>;

@@ -12,7 +12,7 @@ export const limits = {
   attributesPerMessageMax: 10,
   attributeNameCharsMax: 256,
   attributeTypeCharsMax: 256,
-  /** Entries of one batch through REST; a thousand messages of 1 KiB are about one commit's worth of bytes. */
+  /** Entries of one JSON or atomic batch through REST; a thousand messages of 1 KiB are about one commit's worth of bytes. */
   batchEntriesMax: 1_000,
   /** Bytes of one JSON batch request: a thousand small messages or a few of full size (base64 costs a third). */
   batchBytesMax: 16 * 1_048_576,

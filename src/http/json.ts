@@ -22,11 +22,14 @@ export type JsonText = {
 
 const malformed = (problem: string): Fault => Fault.of('malformedBody', { problem });
 
-/** @throws malformedBody */
-export function readJson(bytes: Buffer, bodies?: BodyPlace): JsonText {
-  if (!isUtf8(bytes)) throw malformed('The body is not valid UTF-8.');
+/**
+ * @param subject how the text is called in sentences
+ * @throws malformedBody
+ */
+export function readJson(bytes: Buffer, bodies?: BodyPlace, subject = 'The body'): JsonText {
+  if (!isUtf8(bytes)) throw malformed(`${subject} is not valid UTF-8.`);
   const text = bytes.toString('utf8');
-  const spans = scan(text, bodies);
+  const spans = scan(text, bodies, subject);
   try {
     const value: unknown = secureJson.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' });
     return {
@@ -37,7 +40,7 @@ export function readJson(bytes: Buffer, bodies?: BodyPlace): JsonText {
       },
     };
   } catch (cause) {
-    throw malformed(poisonOf(cause) ?? 'The body is not valid JSON.');
+    throw malformed(`${subject} ${poisonOf(cause) ?? 'is not valid JSON'}.`);
   }
 }
 
@@ -67,7 +70,7 @@ function isShallow(text: string): boolean {
 
 function poisonOf(cause: unknown): string | undefined {
   return cause instanceof SyntaxError && cause.message.includes('forbidden prototype property')
-    ? 'The body holds a member named "__proto__" or "constructor.prototype", which is refused.'
+    ? 'holds a member named "__proto__" or "constructor.prototype", which is refused'
     : undefined;
 }
 
@@ -91,7 +94,7 @@ type Frame = {
 };
 
 /** One pass over text that may be anything; what is not JSON is left to the parser to refuse. */
-function scan(text: string, bodies: BodyPlace | undefined): Map<number, Span> {
+function scan(text: string, bodies: BodyPlace | undefined, subject: string): Map<number, Span> {
   const spans = new Map<number, Span>();
   const frames: Frame[] = [];
   let top: Frame | undefined;
@@ -110,12 +113,12 @@ function scan(text: string, bodies: BodyPlace | undefined): Map<number, Span> {
     if (code <= 0x20 || code === colon) i += 1;
     else if (code === quote) {
       const end = endOfString(text, i);
-      if (top?.expectsKey === true) enterKey(top, text.slice(i, end));
+      if (top?.expectsKey === true) enterKey(top, text.slice(i, end), subject);
       else note(i, end);
       i = end;
     } else if (code === openBrace || code === openBracket) {
       if (frames.length >= limits.jsonDepthMax)
-        throw malformed(`The body nests deeper than ${limits.jsonDepthMax} levels.`);
+        throw malformed(`${subject} nests deeper than ${limits.jsonDepthMax} levels.`);
       const isObject = code === openBrace;
       top = { isObject, from: i, keys: isObject ? new Set() : undefined, expectsKey: isObject, key: '', index: 0 };
       frames.push(top);
@@ -145,16 +148,16 @@ function scan(text: string, bodies: BodyPlace | undefined): Map<number, Span> {
 }
 
 /** Takes note of a member's name. @throws malformedBody for one that is there already, or one too many */
-function enterKey(frame: Frame, quoted: string): void {
+function enterKey(frame: Frame, quoted: string, subject: string): void {
   const key = quoted.includes('\\') ? unescaped(quoted) : quoted.slice(1, -1);
   frame.expectsKey = false;
   frame.key = key;
   if (frame.keys === undefined) return;
-  if (frame.keys.has(key)) throw malformed(`The body names the member ${JSON.stringify(key.slice(0, 64))} twice.`);
+  if (frame.keys.has(key)) throw malformed(`${subject} names the member ${JSON.stringify(key.slice(0, 64))} twice.`);
   frame.keys.add(key);
   if (frame.keys.size > limits.jsonKeysPerObjectMax) {
     throw malformed(
-      `The body holds an object of more than ${limits.jsonKeysPerObjectMax} members; a message body like that can be sent alone, or as text with "bodyEncoding": "text".`,
+      `${subject} holds an object of more than ${limits.jsonKeysPerObjectMax} members; a message body like that can be sent alone, or as text with "bodyEncoding": "text".`,
     );
   }
 }

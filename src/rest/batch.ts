@@ -18,10 +18,10 @@ import type { Sent } from '../storage/port.ts';
 import type { RestDeps } from './deps.ts';
 import { type DraftOptions, entryDraft, SendEntry } from './draft.ts';
 import type { Asked } from './errors.ts';
-import { sendLines } from './lines.ts';
 import { delay, group, idempotencyHeader, queueOf } from './parameters.ts';
 import { askedOf, Problem, problemOf, sendFault } from './problems.ts';
 import { jsonType, sendIdempotency, sentJson } from './send.ts';
+import { sendLines } from './upload.ts';
 
 export const SendBatch = z
   .strictObject({
@@ -85,22 +85,24 @@ export const batchQuery = {
   envelope: flag('Lines only: each line is an entry as in the JSON form, not a body.'),
 };
 
+/** What became of one entry. */
+export type Outcome = Sent | FaultData;
+
+export const outcomeJson = (outcome: Outcome, asked: Asked): string =>
+  isFault(outcome) ? `{"error":${JSON.stringify(problemOf(outcome as never, asked))}}` : sentJson(outcome);
+
 /** The answer of a batch. */
-export function batchJson(outcomes: readonly (Sent | FaultData)[], asked: Asked): string {
-  let failedCount = 0;
-  const results = outcomes.map((outcome) => {
-    if (!isFault(outcome)) return sentJson(outcome);
-    failedCount += 1;
-    return `{"error":${JSON.stringify(problemOf(outcome as never, asked))}}`;
-  });
+export function batchJson(outcomes: readonly Outcome[], asked: Asked): string {
+  const failedCount = outcomes.filter(isFault).length;
+  const results = outcomes.map((outcome) => outcomeJson(outcome, asked));
   return `{"results":[${results.join(',')}],"sentCount":${outcomes.length - failedCount},"failedCount":${failedCount}}`;
 }
 
-/** The answer of an atomic batch that was refused: the problem of the first entry at fault, and all results. */
-export function sendAborted(reply: FastifyReply, outcomes: readonly (Sent | FaultData)[]): FastifyReply {
+/** The answer of a batch of which nothing is stored: the problem of the first entry at fault, and all results. */
+export function refuseBatch(reply: FastifyReply, outcomes: readonly Outcome[]): FastifyReply {
   const faults = outcomes.filter(isFault);
   const cause = faults.find(({ fault: code }) => code !== 'batchAborted') ?? faults[0];
-  if (cause === undefined) throw new Error('An atomic batch was refused without a cause.');
+  if (cause === undefined) throw new Error('A batch was refused without a cause.');
   const { results } = JSON.parse(batchJson(outcomes, askedOf(reply.request))) as { results: unknown };
   return sendFault(reply, cause, { results });
 }
@@ -121,7 +123,10 @@ const noMessages = (): Fault =>
 function parseEnvelope(value: unknown): z.infer<typeof Envelope> {
   const parsed = Envelope.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw noMessages();
+  const unknown = parsed.error.issues.find((issue) => issue.code === 'unrecognized_keys')?.keys[0];
+  throw unknown === undefined
+    ? noMessages()
+    : invalid(unknown.slice(0, 64), 'is not a member that is known here; there is messages alone');
 }
 
 /** The draft, or the fault that making it threw. */
@@ -153,20 +158,18 @@ async function sendEnvelope(
   requireType(request, ['application/json', ...lineTypes]);
   const entries = readEnvelope(request, { delaySeconds, groupId });
   const drafts = entries.filter(isDraft);
-  if (isAtomic && drafts.length < entries.length) return sendAborted(reply, entries.map(abortedUnlessFault));
+  if (isAtomic && drafts.length < entries.length) return refuseBatch(reply, entries.map(abortedUnlessFault));
   const idempotency = sendIdempotency(request, queue, drafts, isAtomic ? 'atomic batch' : 'batch');
   // Sent even when no entry is left, so that a queue that is not there is told.
   const sent = await broker.messages.send(request.principal, queue, drafts, { isAtomic, idempotency });
-  if (isAtomic && sent.some(isFault)) return sendAborted(reply, sent);
+  const outcomes = merged(entries, sent);
+  if (outcomes.every(isFault) || (isAtomic && outcomes.some(isFault))) return refuseBatch(reply, outcomes);
   reply.header('content-type', jsonType);
-  return batchJson(merged(entries, sent), askedOf(request));
+  return batchJson(outcomes, askedOf(request));
 }
 
 /** The outcomes of all entries, from those of the entries that could be sent. */
-export function merged(
-  entries: readonly (Draft | FaultData)[],
-  sent: readonly (Sent | FaultData)[],
-): readonly (Sent | FaultData)[] {
+export function merged(entries: readonly (Draft | FaultData)[], sent: readonly Outcome[]): readonly Outcome[] {
   let next = 0;
   return entries.map((entry) => {
     if (isFault(entry)) return entry;
@@ -200,10 +203,13 @@ export const batchOperations = (deps: RestDeps): readonly Operation[] => [
       tag: 'Messages',
       summary: 'Send many messages',
       description:
-        `Up to ${limits.batchEntriesMax} messages in one request: a JSON envelope, or lines of JSON (NDJSON), each of which is ` +
-        'a body. Each entry succeeds or fails by itself; `results` has one outcome per entry, in order. With ' +
-        '`atomic=true` it is all or nothing, and the problem of a refusal has a member `results` of its own. `delay` and `group` count for entries that say nothing of their own. ' +
-        'Lines are stored as they come, so an upload may be larger than memory.\n\n' +
+        `Up to ${limits.batchEntriesMax} messages as a JSON envelope, or any number of lines of JSON (NDJSON), each of which is a ` +
+        'body. Each entry succeeds or fails by itself; `results` has one outcome per entry, in order, so look at ' +
+        '`failedCount`. When none is stored, the answer is the problem of the first, with a member `results` of its own. ' +
+        `With \`atomic=true\` it is all or nothing, for at most ${limits.batchEntriesMax} entries. ` +
+        '`delay` and `group` count for entries that say nothing of their own.\n\n' +
+        'Lines are stored and answered as they come: what has a result is on disk. Read the answer while sending ' +
+        `more than 100,000 of them. An upload whose first ${limits.batchEntriesMax} lines are all refused ends there.\n\n` +
         "`curl --data-binary @jobs.ndjson -H 'content-type: application/x-ndjson' localhost:8080/v1/queues/orders/messages/batch`",
       query: batchQuery,
       headers: { 'Idempotency-Key': idempotencyHeader },

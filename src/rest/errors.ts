@@ -65,7 +65,10 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
   bodyTooLarge: {
     status: 413,
     title: 'Body too large',
-    detail: ({ bytesMax }) => `The body is larger than the ${bytesMax} bytes that are read here.`,
+    detail: ({ bytesMax, entriesMax }) =>
+      entriesMax === undefined
+        ? `The body is larger than the ${bytesMax} bytes that are read here.`
+        : `The request holds more than the ${entriesMax} messages that are stored all at once.`,
     hint: (_facts, asked) =>
       isBatch(asked)
         ? 'Send it in several requests, or as lines of JSON, which may be as many as there are.'

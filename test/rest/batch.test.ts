@@ -118,6 +118,13 @@ describe('a JSON batch', () => {
     expect(await api.counts('orders')).toEqual([2, 0, 0]);
   });
 
+  it('is refused as a whole when no entry is stored, with the problem of the first and all results', async () => {
+    const api = await withQueue('orders', { maxMessageBytes: 1_024 });
+    const ask = () => post(api, [{ body: 'x'.repeat(2_000) }, { bogus: 1 }]);
+    const { json } = await expectRefusal(api, 'orders', ask, [413, 'message_too_large']);
+    expect(json.results.map(({ error }) => error.code)).toEqual(['message_too_large', 'invalid_argument']);
+  });
+
   it('takes the query for entries that say nothing of their own', async () => {
     const api = await withQueue();
     await post(api, [{ body: 'a' }, { body: 'b', delaySeconds: 0 }], '?delay=1m&group=g');
@@ -135,17 +142,18 @@ describe('a JSON batch', () => {
   });
 
   it.each([
-    ['{"messages":[{"body":1}],"x":1}', 'invalid_argument'],
+    ['{"messages":[{"body":1}],"x":1}', 'invalid_argument', 'x: is not a member'],
+    ['{"message":[{"body":1}]}', 'invalid_argument', 'message: is not a member'],
     ['{"messages":[{"body":1,"body":2}]}', 'malformed_body'],
     ['{"messages":[{"body":{"__proto__":{"polluted":1}}}]}', 'malformed_body'],
     ['{"messages":[{"body":{"constructor":{"prototype":{"polluted":1}}}}]}', 'malformed_body'],
     ['{"messages":[', 'malformed_body'],
     [`{"messages":[{"body":${'['.repeat(30)}${']'.repeat(30)}}]}`, 'malformed_body'],
     [`{"messages":[{"body":${'['.repeat(200_000)}`, 'malformed_body'],
-  ])('refuses the document %.60s whole', async (body, code) => {
+  ])('refuses the document %.60s whole', async (body, code, detail = '') => {
     const api = await withQueue();
     const ask = () => api.post(url, { body, headers: { 'content-type': 'application/json' } });
-    await expectRefusal(api, 'orders', ask, [400, code]);
+    await expectRefusal(api, 'orders', ask, [400, code, detail]);
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 

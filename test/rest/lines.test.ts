@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../src/domain/errors.ts';
 import { limits } from '../../src/domain/limits.ts';
+import { SendBatchAnswer } from '../../src/rest/batch.ts';
 import { type Api, expectProblem, expectRefusal, nth, openApi } from '../support/api.ts';
 
 const url = '/v1/queues/orders/messages/batch';
@@ -74,13 +75,53 @@ describe('lines of JSON', () => {
     ]);
   });
 
-  it('may be a thousand; what is beyond is told and not sent', async () => {
+  it('may be as many as there are', async () => {
     const api = await withQueue();
-    const lines = (count: number) => '1\n'.repeat(count);
-    expect((await post(api, lines(limits.batchEntriesMax))).json).toMatchObject({ sentCount: 1_000, failedCount: 0 });
-    const answer = await post(api, lines(limits.batchEntriesMax + 5));
-    expect(answer.json).toMatchObject({ sentCount: 1_000, failedCount: 1 });
-    expect(nth(answer.json.results, 1_000).error.detail).toContain('line 1001: is beyond the 1000 lines');
+    const count = 5 * limits.batchEntriesMax;
+    const lines = Array.from({ length: count }, (_, i) => (i === 3_210 ? '{' : i));
+    const { status, headers, text } = await post(api, `${lines.join('\n')}\n`);
+    expect([status, headers['content-type']]).toEqual([200, 'application/json; charset=utf-8']);
+    const answer = SendBatchAnswer.parse(JSON.parse(text));
+    expect(answer).toMatchObject({ sentCount: count - 1, failedCount: 1, results: { length: count } });
+    expect(answer.results.map(({ error }) => error?.detail).filter((detail) => detail !== undefined)).toEqual([
+      'Line 3211 is not valid JSON.',
+    ]);
+    expect(new Set(answer.results.map(({ messageId }) => messageId)).size).toBe(count);
+    expect(await api.counts('orders')).toEqual([count - 1, 0, 0]);
+  });
+
+  it('are refused as a whole when none is stored, with the problem of the first and all results', async () => {
+    const api = await withQueue();
+    const { json } = await expectRefusal(api, 'orders', () => post(api, '{\n[\n'), [400, 'malformed_body', 'Line 1']);
+    expect(json.results.map(({ error }) => error.detail)).toEqual([
+      'Line 1 is not valid JSON.',
+      'Line 2 is not valid JSON.',
+    ]);
+    const long = () => post(api, `"${'a'.repeat(limits.batchLineBytesMax)}"\n{\n`);
+    await expectRefusal(api, 'orders', long, [413, 'body_too_large']);
+  });
+
+  it('end when the first thousand are refused: what is no list of messages is not read to its end', async () => {
+    const api = await withQueue();
+    const many = () => post(api, `${'no,json\n'.repeat(limits.batchEntriesMax)}1\n`);
+    const { json } = await expectRefusal(api, 'orders', many, [400, 'malformed_body']);
+    expect(json.results).toHaveLength(limits.batchEntriesMax);
+    const late = await post(api, `${'no,json\n'.repeat(limits.batchEntriesMax - 1)}1\n`);
+    expect(late.json).toMatchObject({ sentCount: 1, failedCount: limits.batchEntriesMax - 1 });
+  });
+
+  it.each([
+    ['nests deeper than 32 levels', `${'['.repeat(33)}${']'.repeat(33)}`],
+    ['names the member "a" twice', '{"a":1,"a":2}'],
+    ['holds an object of more than 256 members', JSON.stringify({ ...Array.from({ length: 257 }, () => 1) })],
+    ['holds a member named "__proto__"', '{"__proto__":{}}'],
+  ])('are read as bodies of a JSON batch are: refused when one %s', async (problem, line) => {
+    const api = await withQueue();
+    const { json } = await post(api, `1\n${line}\n`);
+    expect(nth(json.results, 1).error.detail).toContain(`Line 2 ${problem}`);
+    const batch = () =>
+      api.post(url, { body: `{"messages":[{"body":${line}}]}`, headers: { 'content-type': 'application/json' } });
+    await expectRefusal(api, 'orders', batch, [400, 'malformed_body', `The body ${problem}`]);
   });
 
   it('may be long; one that is longer than the limit fails alone', async () => {
@@ -176,6 +217,9 @@ describe('atomic lines', () => {
     const line = `"${'a'.repeat(1_000_000)}"\n`;
     await expectRefusal(api, 'orders', () => post(api, line.repeat(17), '?atomic=true'), [413, 'body_too_large']);
     const many = () => post(api, '1\n'.repeat(limits.batchEntriesMax + 1), '?atomic=true');
-    await expectRefusal(api, 'orders', many, [400, 'invalid_argument', 'line 1001']);
+    await expectRefusal(api, 'orders', many, [413, 'body_too_large', '1000 messages']);
+    expect((await post(api, '1\n'.repeat(limits.batchEntriesMax), '?atomic=true')).json).toMatchObject({
+      sentCount: 1_000,
+    });
   });
 });

@@ -171,6 +171,26 @@ describe('bodies under way', () => {
     expect((await api.post(batches, { json: { messages: [{ body: 1 }] } })).status).toBe(200);
   });
 
+  it('count line by line when lines are held for an atomic batch', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const lines = `"${'a'.repeat(1_000_000)}"\n`.repeat(15);
+    const sockets = await Promise.all(Array.from({ length: 4 }, () => open(port)));
+    const answers = sockets.map((socket) => once(socket, 'data') as Promise<[Buffer]>);
+    for (const socket of sockets) {
+      socket.write(
+        `POST ${batches}?atomic=true HTTP/1.1\r\n${host}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 99999999\r\n\r\n${lines}`,
+      );
+    }
+    const [answer] = await Promise.any(answers);
+    expect(statusOf(answer.toString())).toBe(503);
+    expect(answer.toString()).toMatch(/^connection: close\r$/im);
+    expect(api.server.arrivals.heldBytes()).toBeLessThanOrEqual(limits.largeBodiesHeldBytesMax);
+    for (const socket of sockets) socket.destroy();
+    await until(api, () => api.server.arrivals.heldBytes() === 0);
+    expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+
   it('count as they come when their length is not announced', async () => {
     const { api, port } = await listening();
     await api.queue('orders');

@@ -1,4 +1,5 @@
 /** Compares an answer with what the OpenAPI document promises: status, headers, content type, and every member. */
+import { Readable } from 'node:stream';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -59,6 +60,8 @@ function bodyProblems(
   payload: unknown,
   validate: (schema: object) => ValidateFunction,
 ): readonly string[] {
+  // What is written while it is read is compared by the tests of it.
+  if (payload instanceof Readable) return [];
   const bytes = payload === undefined || payload === null ? '' : String(payload);
   if (content === undefined) return bytes === '' ? [] : ['a body is not documented.'];
   const contentType = String(reply.getHeader('content-type')).split(';', 1)[0] ?? '';
