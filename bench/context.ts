@@ -1,6 +1,7 @@
 /** What the rows share: options, folders, the load generator, servers that end with the bench, and interleaved rounds. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { benchAuthorization } from './key.ts';
 import type { Drive } from './load.ts';
 import {
   choosePlaces,
@@ -196,7 +197,7 @@ export function progress(text: string): void {
 export async function createQueue(server: ServerProcess, queue: string, settings: object = {}): Promise<void> {
   const answer = await fetch(`http://127.0.0.1:${server.port}/v1/queues/${queue}`, {
     method: 'PUT',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', authorization: benchAuthorization },
     body: JSON.stringify(settings),
   });
   if (!answer.ok) throw new Error(`Queue ${queue} could not be created: ${await answer.text()}`);

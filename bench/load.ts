@@ -6,10 +6,13 @@
  */
 import { Connection, requestBytes } from './connection.ts';
 import { quantile } from './numbers.ts';
-import { type ScriptName, type ScriptOptions, scripts } from './scripts.ts';
+import { restScripts, type ScriptOptions } from './scripts.ts';
+import { sqsScripts } from './sqs-scripts.ts';
+
+const scripts = { ...restScripts, ...sqsScripts };
 
 export type Drive = ScriptOptions & {
-  readonly does: ScriptName;
+  readonly does: keyof typeof scripts;
   readonly port: number;
   readonly connections: number;
   readonly warmSeconds: number;

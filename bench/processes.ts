@@ -89,6 +89,8 @@ export type ServerOptions = {
   readonly directory: string;
   readonly writer?: 'thread' | 'main';
   readonly log?: string;
+  /** `keys`: nobody is let in without the bench's own access key. */
+  readonly auth?: 'open' | 'keys';
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
 };
@@ -103,7 +105,7 @@ export class ServerProcess {
   }
 
   static async start(options: ServerOptions, cores: string | undefined): Promise<ServerProcess> {
-    const { directory, writer = 'thread', log = 'info', env = {}, nodeArgs = [] } = options;
+    const { directory, writer = 'thread', log = 'info', auth = 'open', env = {}, nodeArgs = [] } = options;
     const args = [
       ...asStarted.args,
       ...nodeArgs,
@@ -114,6 +116,8 @@ export class ServerProcess {
       writer,
       '--log',
       log,
+      '--auth',
+      auth,
     ];
     const child = startNode(args, cores, { ...asStarted.env, ...env });
     const { port } = await heard<ServerSays, 'serving'>(child, ['serving']);

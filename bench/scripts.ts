@@ -1,5 +1,5 @@
 /**
- * What the connections of the load generator do: each script is one client's conversation, request after request.
+ * What the connections of the load generator do (with `sqs-scripts.ts`, for the facade): each script is one client's conversation, request after request.
  *
  * A life of a message is sent, received, deleted. Whoever receives gets the message that is next in the queue, which is
  * another client's as often as not; since each has sent one before, there is always one to be had.
@@ -14,8 +14,6 @@ export type Script = {
   /** Whether it may end here: a life in hand is finished, so that the next job finds the queue as this one did. */
   readonly isAtRest: () => boolean;
 };
-
-export type ScriptName = keyof typeof scripts;
 
 export type ScriptOptions = {
   readonly queue: string;
@@ -76,18 +74,18 @@ const receiveRequest = (queue: string, max: number): Buffer =>
 const handleMark = Buffer.from('"receiptHandle":"');
 const quote = 0x22;
 
-/** The receipt handles of a receive's answer. */
-function handlesOf(body: Buffer): string[] {
-  const handles: string[] = [];
-  for (let at = body.indexOf(handleMark); at !== -1; at = body.indexOf(handleMark, at)) {
-    const start = at + handleMark.byteLength;
+/** The texts that follow each mark, up to a quote: the receipt handles of a receive's answer. */
+export function textsAfter(mark: string | Buffer, body: Buffer): string[] {
+  const texts: string[] = [];
+  for (let at = body.indexOf(mark); at !== -1; at = body.indexOf(mark, at)) {
+    const start = at + mark.length;
     at = body.indexOf(quote, start);
-    handles.push(body.toString('latin1', start, at));
+    texts.push(body.toString('latin1', start, at));
   }
-  return handles;
+  return texts;
 }
 
-function mustBe(expected: number, status: number, body: Buffer): void {
+export function mustBe(expected: number, status: number, body: Buffer): void {
   if (status !== expected)
     throw new Error(`Answered ${status} instead of ${expected}: ${body.toString().slice(0, 500)}`);
 }
@@ -147,7 +145,7 @@ function receiveDelete({ queue }: ScriptOptions): Script {
 }
 
 /** A life is three requests, each of which counts for a third, so that short runs count evenly. */
-const third = 1 / 3;
+export const third = 1 / 3;
 
 /** Sends one, receives one, deletes that. A unit is a life. */
 function life(options: ScriptOptions): Script {
@@ -198,7 +196,7 @@ function batchLife(options: ScriptOptions): Script {
           step = 'receive';
           return batch * third;
         case 'receive':
-          handles = handlesOf(body);
+          handles = textsAfter(handleMark, body);
           if (handles.length === 0) throw new Error('A receive found the queue empty.');
           step = 'delete';
           return handles.length * third;
@@ -224,4 +222,4 @@ function fill(options: ScriptOptions): Script {
   };
 }
 
-export const scripts = { reference, send, receiveDelete, life, batchLife, fill } as const;
+export const restScripts = { reference, send, receiveDelete, life, batchLife, fill } as const;

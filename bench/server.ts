@@ -10,11 +10,12 @@ import { createBroker } from '../src/broker/broker.ts';
 import { keepHeapSmall } from '../src/cli/heap.ts';
 import { systemClock } from '../src/clock.ts';
 import { instant } from '../src/domain/instant.ts';
-import { defaultAccount } from '../src/domain/principal.ts';
+import { defaultAccount, everything } from '../src/domain/principal.ts';
 import { randomIds } from '../src/ids.ts';
 import { createMetrics } from '../src/metrics/metrics.ts';
 import { buildServer } from '../src/server.ts';
 import { openSqlite } from '../src/storage/sqlite/engine.ts';
+import { benchKey } from './key.ts';
 
 export type ServerHears = { readonly hears: 'beginWatch' | 'endWatch' | 'stop' };
 export type ServerSays =
@@ -36,6 +37,7 @@ const { values } = parseArgs({
     dir: { type: 'string', default: 'data' },
     writer: { type: 'string', default: 'thread' },
     log: { type: 'string', default: 'info' },
+    auth: { type: 'string', default: 'open' },
   },
 });
 const tell = (message: ServerSays): void => {
@@ -59,6 +61,11 @@ storage.onFatal((cause) => {
 });
 const clock = systemClock(storage.highWaterAt);
 const broker = createBroker({ storage, clock, ids, log });
+const auth = values.auth === 'keys' ? 'keys' : 'open';
+await broker.keys.load();
+if (auth === 'keys') {
+  await broker.keys.declare(defaultAccount, [{ ...benchKey, name: 'bench', scopes: everything, expiresAt: null }]);
+}
 const metrics = createMetrics({
   now: clock.now,
   figures: () => ({ ...storage.health(), longPollCount: broker.waiters.count() }),
@@ -72,7 +79,7 @@ const server = await buildServer({
   log,
   metrics,
   version: 'bench',
-  access: { account: defaultAccount, auth: 'open', isLoopback: true, allowedHosts: [] },
+  access: { account: defaultAccount, auth, isLoopback: true, allowedHosts: [] },
   isReady: () => ({ ready: true, reasons: [] }),
   referenceRoute: true,
 });
