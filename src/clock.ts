@@ -21,11 +21,24 @@ export interface Clock {
 /** Longer timers fire at once in Node.js. @see https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
 const timerMsMax = 2 ** 31 - 1;
 
+export type SystemClock = Clock & {
+  /** When the machine's monotonic clock was at zero, by this clock: with it another thread tells the same time. */
+  readonly monotonicZeroAt: number;
+};
+
+/** `performance.now()` begins anew in each thread; the machine's own monotonic clock, which it follows, does not. */
+const threadBeganMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 /** @param atLeast the latest instant known from the data */
-export function systemClock(atLeast: Instant): Clock {
-  const base = Math.max(Date.now(), atLeast) - performance.now();
+export const systemClock = (atLeast: Instant): SystemClock =>
+  clockFrom(Math.max(Date.now(), atLeast) - (threadBeganMs + performance.now()));
+
+/** The clock of another thread of this process. */
+export function clockFrom(monotonicZeroAt: number): SystemClock {
+  const base = monotonicZeroAt + threadBeganMs;
   const now = () => instant(base + performance.now());
   return {
+    monotonicZeroAt,
     now,
     elapsedMs: () => performance.now(),
     at(when, callback) {

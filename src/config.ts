@@ -71,6 +71,16 @@ export const settings = {
     about: 'Port to listen on.',
     isSecret: false,
   },
+  httpThreads: {
+    env: 'SLUICE_HTTP_THREADS',
+    schema: z.int().min(1).max(64),
+    read: asNumber,
+    initial: 1,
+    unit: '',
+    right: 'a whole number from 1 to 64',
+    about: 'Threads that serve HTTP; the writer has one of its own besides.',
+    isSecret: false,
+  },
   dataDir: {
     env: 'SLUICE_DATA_DIR',
     schema: z.string().min(1),

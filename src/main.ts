@@ -6,24 +6,24 @@
  * Anything unexpected (an uncaught error, an engine that cannot be trusted) ends the process at once with 1: nothing is
  * acknowledged before it is on disk, so there is nothing to rescue, and the next start sorts out the rest.
  */
-import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import closeWithGrace from 'close-with-grace';
 import type { Logger } from 'pino';
-import { type Broker, createBroker } from './broker/broker.ts';
+import type { Broker } from './broker/broker.ts';
 import { applyDefinitions } from './broker/definitions.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, isLoopback } from './config.ts';
-import { instant, secondsAfter } from './domain/instant.ts';
+import { instant } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
 import { openPrincipal } from './domain/principal.ts';
 import { masterKeyBytes, parseMasterKey } from './domain/seal.ts';
+import type { createFrontend, Frontend } from './frontend.ts';
+import { type HttpThreads, requireOwnPort, startHttpThreads } from './http-threads.ts';
 import { type Ids, randomIds } from './ids.ts';
-import { createMetrics, type MetricSources } from './metrics/metrics.ts';
-import type { buildServer } from './server.ts';
-import type { Storage, StorageHealth } from './storage/port.ts';
+import { createMetrics, type MetricSources, type Metrics } from './metrics/metrics.ts';
+import type { Storage } from './storage/port.ts';
 import { masterKeyFile } from './storage/sqlite/data-directory.ts';
-import { openSqlite } from './storage/sqlite/engine.ts';
+import { openSqlite, type SqliteStorage } from './storage/sqlite/engine.ts';
 import { StartupError } from './storage/startup-error.ts';
 
 export type Service = {
@@ -39,9 +39,6 @@ export type ServiceOptions = {
   /** Told when the engine can no longer be trusted. */
   readonly onFatal: (cause: Error) => void;
 };
-
-/** Requests in hand get this long to finish in an orderly stop; then their connections are closed. */
-const finishSeconds = ({ shutdownSeconds }: Config): number => Math.min(10, (shutdownSeconds * 2) / 3);
 
 /** Serves until it is told to stop: the body of `sluice serve`. @throws StartupError */
 export async function serve(
@@ -110,7 +107,7 @@ export async function startService(config: Config, log: Logger, options: Service
   const ids = randomIds();
   const wall = systemClock(instant(0));
   // The storage opens on a thread of its own; the server's code, a third of the start, is loaded meanwhile.
-  const [storage, { buildServer }] = await Promise.all([
+  const [storage, { createFrontend, manifest }] = await Promise.all([
     openSqlite({
       directory: config.dataDir,
       ids,
@@ -122,11 +119,19 @@ export async function startService(config: Config, log: Logger, options: Service
       hasOwnThread: true,
       elapsedMs: wall.elapsedMs,
     }),
-    import('./server.ts'),
+    import('./frontend.ts'),
   ]);
   storage.onFatal(options.onFatal);
   try {
-    return await joinAndListen({ config, log, storage, ids, buildServer });
+    return await joinAndListen({
+      config,
+      log,
+      storage,
+      ids,
+      createFrontend,
+      version: manifest.version,
+      onBroken: options.onFatal,
+    });
   } catch (error) {
     await storage.close();
     throw error;
@@ -136,64 +141,65 @@ export async function startService(config: Config, log: Logger, options: Service
 type Parts = {
   readonly config: Config;
   readonly log: Logger;
-  readonly storage: Storage;
+  readonly storage: SqliteStorage;
   readonly ids: Ids;
-  readonly buildServer: typeof buildServer;
+  readonly createFrontend: typeof createFrontend;
+  readonly version: string;
+  readonly onBroken: ServiceOptions['onFatal'];
 };
 
-async function joinAndListen({ config, log, storage, ids, buildServer: build }: Parts): Promise<Service> {
+async function joinAndListen(parts: Parts): Promise<Service> {
+  const { config, log, storage, ids, version, onBroken } = parts;
   const clock = systemClock(storage.highWaterAt);
-  const broker = createBroker({ storage, clock, ids, log, masterKey: masterKeyOf(config, ids) });
-  const metrics = createMetrics(metricSources(config, storage, broker, clock));
-  storage.onCommit(metrics.observeCommit);
-  await prepareKeys(broker, config);
-  let isStopping = false;
-  const server = await build({
-    broker,
+  const masterKey = masterKeyOf(config, ids);
+  let threads: HttpThreads | undefined;
+  let metrics: Metrics | undefined;
+  const frontend = await parts.createFrontend({
+    config,
+    log,
+    storage,
     clock,
     ids,
-    log,
-    metrics,
-    version: manifest.version,
-    access: accessOf(config),
-    sqs: sqsOf(config),
-    isReady: () => readiness(storage.health(), isStopping),
+    masterKey,
+    metricsOf(broker) {
+      const others = async () => (await threads?.counted()) ?? [];
+      metrics = createMetrics({ ...metricSources(config, storage, broker, clock), others });
+      return metrics;
+    },
+    prepareKeys: (broker) => prepareKeys(broker, config),
   });
+  const { broker } = frontend;
   await applyDefinitions(broker.queues, openPrincipal(config.account), config.queueDefinitions, log);
-  const url = await server.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+  const url = await listen(frontend, config).catch((error: unknown) => {
     throw listenProblem(error, config);
   });
+  const { monotonicZeroAt } = clock;
+  threads = await startHttpThreads({
+    config,
+    port: config.port === 0 ? Number(new URL(url).port) : config.port,
+    monotonicZeroAt,
+    masterKey,
+    share: storage.share,
+    expect: broker.upkeep.expect,
+    render: async () => (await metrics?.render()) ?? '',
+    onBroken,
+  });
   broker.upkeep.start();
-  log.info(
-    { url, dataDir: resolve(config.dataDir), access: accessWords(config, broker), version: manifest.version },
-    'serving',
-  );
+  log.info({ url, dataDir: resolve(config.dataDir), access: accessWords(config, broker), version }, 'serving');
   return {
     url,
     async stop() {
-      isStopping = true;
-      broker.drain();
-      const cutAt = secondsAfter(clock.now(), finishSeconds(config));
-      const cutOff = clock.at(cutAt, () => server.server.closeAllConnections());
-      await server.close();
-      cutOff();
+      await Promise.all([frontend.stop(), threads?.stop()]);
       await broker.upkeep.stop();
       await storage.close();
     },
   };
 }
 
-/** The package's own description; it lies one folder up from the source and from the build. */
-const manifest: { readonly version: string } = createRequire(import.meta.url)('../package.json');
-
-const sqsOf = ({ region, publicUrl, recreateSeconds }: Config) => ({
-  region,
-  recreateSeconds,
-  publicUrl: publicUrl === '' ? undefined : publicUrl,
-});
-
-const accessOf = ({ account, auth, host, allowedHosts }: Config) =>
-  ({ account, auth: auth === 'off' ? 'open' : 'keys', isLoopback: isLoopback(host), allowedHosts }) as const;
+async function listen(frontend: Frontend, config: Config): Promise<string> {
+  if (config.httpThreads > 1) await requireOwnPort(config);
+  return frontend.listen(config.port);
+}
 
 function accessWords({ auth, host }: Config, { keys }: Broker): string {
   if (auth === 'keys' && !keys.isEmpty()) return 'with access keys';
@@ -229,19 +235,6 @@ async function prepareKeys({ keys }: Broker, { auth, account, host, keyDefinitio
         'a key under definitions.keys in the file of SLUICE_CONFIG, or SLUICE_AUTH=off to let everybody in who reaches the port.',
     );
   }
-}
-
-/** A writer that answers nothing for so long, with work waiting, is not one to send requests to. */
-const stalledMsMax = 2_000;
-
-/** A full disk is no reason: receives and deletes go on, and they are what makes room. */
-function readiness({ canWrite, stalledMs }: StorageHealth, isStopping: boolean) {
-  const reasons = [
-    ...(isStopping ? ['the server is stopping'] : []),
-    ...(canWrite ? [] : ['the storage cannot write']),
-    ...(stalledMs > stalledMsMax ? [`the storage has not answered for ${stalledMs} ms`] : []),
-  ];
-  return { ready: reasons.length === 0, reasons };
 }
 
 function metricSources(

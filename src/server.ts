@@ -40,6 +40,8 @@ export type ServerDeps = {
   readonly version: string;
   readonly access: Access;
   readonly isReady: () => Readiness;
+  /** HTTP threads of this process, between which memory for bodies and connections are divided. Default: 1. */
+  readonly threadCount?: number | undefined;
   /** What of the SQS facade is not as usual. */
   readonly sqs?: Partial<SqsSettings> | undefined;
   /** Sees every answer before it is sent: how tests compare all of them with the OpenAPI document. */
@@ -58,6 +60,7 @@ export const httpLimits = {
   keepAliveTimeoutMs: 65_000,
   connectionsCheckMs: 5_000,
   requestsPerSocketMax: 10_000,
+  /** Of all threads together. */
   connectionsMax: 10_000,
   headerBytesMax: 16_384,
   headersMax: 100,
@@ -71,7 +74,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   const documents = await documentApi(app, restInfo(version));
   app.decorate('documents', documents);
   const routes = listRoutes(app);
-  const arrivals = trackArrivals(clock);
+  const arrivals = trackArrivals(clock, deps.threadCount);
   app.decorate('arrivals', arrivals);
 
   admitRequests(app, clock);
@@ -93,7 +96,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   return app as Server;
 }
 
-function createInstance({ clock, ids, log }: ServerDeps): FastifyInstance {
+function createInstance({ clock, ids, log, threadCount = 1 }: ServerDeps): FastifyInstance {
   const app: FastifyInstance = fastify({
     logger: false,
     genReqId: requestIds(clock, ids),
@@ -117,7 +120,7 @@ function createInstance({ clock, ids, log }: ServerDeps): FastifyInstance {
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, httpLimits.headerBytesMax),
   });
-  app.server.maxConnections = httpLimits.connectionsMax;
+  app.server.maxConnections = Math.ceil(httpLimits.connectionsMax / threadCount);
   return app;
 }
 

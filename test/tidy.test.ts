@@ -50,9 +50,43 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/rest/': [...leaves, 'src/storage/port.ts', 'src/domain/', 'src/broker/', 'src/http/'],
   'src/sqs/': [...leaves, 'src/storage/port.ts', 'src/domain/', 'src/broker/', 'src/http/'],
   'src/server.ts': [...leaves, 'src/domain/', 'src/broker/', 'src/http/', 'src/rest/', 'src/sqs/', 'src/metrics/'],
-  'src/main.ts': [...leaves, 'src/domain/', 'src/broker/', 'src/metrics/', 'src/server.ts', 'src/storage/'],
+  'src/log.ts': ['src/config.ts'],
+  'src/frontend.ts': [
+    ...leaves,
+    'src/storage/port.ts',
+    'src/domain/',
+    'src/broker/',
+    'src/http/',
+    'src/metrics/',
+    'src/server.ts',
+  ],
+  // The files of the HTTP threads.
+  'src/http-thread': [
+    ...leaves,
+    'src/log.ts',
+    'src/domain/',
+    'src/broker/',
+    'src/metrics/',
+    'src/frontend.ts',
+    'src/storage/',
+  ],
+  'src/main.ts': [
+    ...leaves,
+    'src/domain/',
+    'src/broker/',
+    'src/metrics/',
+    'src/frontend.ts',
+    'src/http-threads.ts',
+    'src/storage/',
+  ],
   'src/cli/': ['src/config.ts', 'src/domain/', 'src/storage/startup-error.ts'],
-  'src/cli/commands/serve.ts': ['src/config.ts', 'src/storage/startup-error.ts', 'src/cli/', 'src/main.ts'],
+  'src/cli/commands/serve.ts': [
+    'src/config.ts',
+    'src/log.ts',
+    'src/storage/startup-error.ts',
+    'src/cli/',
+    'src/main.ts',
+  ],
 };
 const layerOf = (path: string): string | undefined =>
   Object.keys(arrows)

@@ -24,6 +24,8 @@ export type BrokerDeps = {
   readonly log: Logger;
   /** Seals the secrets of access keys: 32 bytes that do not lie with the data. Absent (data in memory): made with them. */
   readonly masterKey?: Uint8Array | undefined;
+  /** The upkeep loop, where it is another thread's. Absent: one is made, to be started by the caller. */
+  readonly upkeep?: Upkeep | undefined;
 };
 
 export type Broker = {
@@ -37,9 +39,10 @@ export type Broker = {
   readonly drain: () => void;
 };
 
-export function createBroker({ storage, clock, ids, log, masterKey }: BrokerDeps): Broker {
+export function createBroker(deps: BrokerDeps): Broker {
+  const { storage, clock, ids, log, masterKey } = deps;
   const waiters = createWaiters(clock);
-  const upkeep = createUpkeep({ storage, clock, log });
+  const upkeep = deps.upkeep ?? createUpkeep({ storage, clock, log });
   const keys = createKeys({ storage, clock, ids, log, seal: secretSeal(masterKey ?? storage.sealSecret) });
   storage.onReady(waiters.ring);
   return {

@@ -2,7 +2,8 @@
  * Access keys: who has one, and making, changing, rotating and ending them.
  *
  * All keys are in memory, since every request asks for one; storage is written first and memory after it, so what was
- * answered holds across a restart. Who waits (a long poll) is told when its key ends or changes.
+ * answered holds across a restart. Who waits (a long poll) is told when its key ends or changes. What another thread
+ * changed is read anew when storage tells of it.
  *
  *     create ─▶ IN FORCE ── expiresAt passes ──▶ EXPIRED      rotate: a second secret; the older one ends
  *                  │                                │         after the overlap
@@ -123,6 +124,19 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
     tell(key.keyId);
     return key;
   };
+
+  const forget = (keyId: string) => {
+    book().delete(keyId);
+    tell(keyId);
+  };
+
+  // Also told of the changes made here, which are read a second time: they are rare.
+  storage.onKeyChanged(async (keyId) => {
+    if (keys === undefined) return;
+    const key = await storage.findKey({ keyId });
+    if (key === null) forget(keyId);
+    else remember(key);
+  });
 
   const sealed = (keyId: string, secret: string, number: number, now: Instant): StoredSecret => ({
     number,
@@ -302,8 +316,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
         const { account } = findOwn(principal, keyId);
         requireManagerAfter(principal, keyId, [], null);
         await storage.deleteKey({ account, keyId, now: clock.now() });
-        book().delete(keyId);
-        tell(keyId);
+        forget(keyId);
         log.info({ key: keyId, by: principal.id }, 'access key deleted');
       }),
 
@@ -337,8 +350,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
         for (const { keyId, account: owner, isDeclared } of [...book().values()]) {
           if (!isDeclared || declared.has(keyId)) continue;
           await storage.deleteKey({ account: owner, keyId, now: clock.now() });
-          book().delete(keyId);
-          tell(keyId);
+          forget(keyId);
           log.info({ key: keyId }, 'key that is declared no longer deleted');
         }
       }),

@@ -47,8 +47,9 @@ declare module 'fastify' {
 /**
  * Cuts off requests whose body does not arrive, with 408, and refuses those for which there is no room, with 503. Costs
  * two set operations and one listener per request with a body.
+ * @param shareCount how many share the memory for bodies; this one gets its part
  */
-export function trackArrivals(clock: Clock): Arrivals {
+export function trackArrivals(clock: Clock, shareCount = 1): Arrivals {
   const arriving = new Set<FastifyReply>();
   let heldBytes = 0;
   let cancel: Cancel | undefined;
@@ -96,7 +97,7 @@ export function trackArrivals(clock: Clock): Arrivals {
       const more = bytes - request.heldBytes;
       // Large bodies leave some room, so that a few slow uploads do not shut out everybody's small messages.
       const bytesMax = bytes > limits.smallBodyBytesMax ? limits.largeBodiesHeldBytesMax : limits.bodiesHeldBytesMax;
-      if (more > 0 && heldBytes + more > bytesMax) return Fault.of('overloaded', {});
+      if (more > 0 && heldBytes + more > bytesMax / shareCount) return Fault.of('overloaded', {});
       heldBytes += more;
       request.heldBytes = bytes;
       return undefined;

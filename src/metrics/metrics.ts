@@ -1,8 +1,18 @@
 /**
- * The metrics of one server in a registry of its own. Requests and commits are counted as they happen; figures of
- * queues and storage are read when somebody scrapes, so that nothing has to be kept in step with the data.
+ * The metrics of one server in registries of its own. Requests and commits are counted as they happen, in the thread in
+ * which they do, and added up when somebody scrapes; figures of queues and storage are read then, so that nothing has
+ * to be kept in step with the data.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import type { Instant } from '../domain/instant.ts';
 import type { QueueStats } from '../domain/queue.ts';
 import {
@@ -14,10 +24,21 @@ import {
   serviceMetrics,
 } from './catalogue.ts';
 
-export type Metrics = {
+/** What one thread has counted since it began: plain data, to be added up with that of others. */
+export type Counted = {
+  readonly series: readonly MetricObjectWithValues<MetricValue<string>>[];
+  readonly figures: ServiceFigures;
+};
+
+export type Counts = {
   /** @param route the pattern of the route, such as `/v1/queues/:queue`, never the path that a client wrote */
   readonly observeRequest: (method: string, route: string, status: number, seconds: number) => void;
+  /** Where several threads had a part in a commit, each counts its own part. */
   readonly observeCommit: (commit: { readonly requestCount: number; readonly seconds: number }) => void;
+  readonly counted: () => Promise<Counted['series']>;
+};
+
+export type Metrics = Omit<Counts, 'counted'> & {
   /** All metrics in the text format of Prometheus. */
   readonly render: () => Promise<string>;
   readonly contentType: string;
@@ -26,6 +47,8 @@ export type Metrics = {
 export type MetricSources = {
   readonly now: () => Instant;
   readonly figures: () => ServiceFigures;
+  /** What other threads have counted; absent: there are none. */
+  readonly others?: (() => Promise<readonly Counted[]>) | undefined;
   /** Queues by name, page by page. */
   readonly queuePage: (cursor: string | null) => Promise<{
     readonly items: readonly { readonly name: string; readonly stats: QueueStats }[];
@@ -36,15 +59,35 @@ export type MetricSources = {
 /** Queues listed in one scrape: 14 series each, so a scrape stays within a few megabytes. */
 export const queuesPerScrapeMax = 2_000;
 
-export function createMetrics(sources: MetricSources): Metrics {
+/** Of the text format of Prometheus. */
+export const metricsContentType: string = Registry.PROMETHEUS_CONTENT_TYPE;
+
+/** Counts what happens in one thread. */
+export function createCounts(): Counts {
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-
   const requests = new Counter({ ...naming(observedMetrics.requests), registers });
   const requestSeconds = new Histogram({ ...histogramNaming(observedMetrics.requestSeconds), registers });
   const commitRequests = new Histogram({ ...histogramNaming(observedMetrics.commitRequests), registers });
   const commitSeconds = new Histogram({ ...histogramNaming(observedMetrics.commitSeconds), registers });
+  return {
+    observeRequest(method, route, status, seconds) {
+      requests.inc({ method, route, status });
+      requestSeconds.observe({ method, route }, seconds);
+    },
+    observeCommit({ requestCount, seconds }) {
+      commitRequests.observe(requestCount);
+      commitSeconds.observe(seconds);
+    },
+    counted: () => registry.getMetricsAsJSON(),
+  };
+}
+
+export function createMetrics(sources: MetricSources): Metrics {
+  const { observeRequest, observeCommit, counted } = createCounts();
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
   const queuesOmitted = new Gauge({ ...naming(queuesOmittedMetric), registers });
   const ofQueues = queueMetrics.map((row) => ({ row, set: perQueue(row, registry) }));
   const ofService = serviceMetrics.map((row) => ({ row, gauge: new Gauge({ ...naming(row), registers }) }));
@@ -58,30 +101,41 @@ export function createMetrics(sources: MetricSources): Metrics {
 
   const renderNow = async (): Promise<string> => {
     await readQueues();
-    const figures = sources.figures();
+    const others = (await sources.others?.()) ?? [];
+    const figures = addedUp(
+      sources.figures(),
+      others.map((other) => other.figures),
+    );
     for (const { row, gauge } of ofService) gauge.set(row.read(figures));
-    return registry.metrics();
+    const series = [await counted(), ...others.map((other) => other.series)];
+    return `${await AggregatorRegistry.aggregate(series as object[][]).metrics()}${await registry.metrics()}`;
   };
 
   // Two scrapes at once share one reading: the gauges of one must not be reset under the other.
   let rendering: Promise<string> | undefined;
 
   return {
-    observeRequest(method, route, status, seconds) {
-      requests.inc({ method, route, status });
-      requestSeconds.observe({ method, route }, seconds);
-    },
-    observeCommit({ requestCount, seconds }) {
-      commitRequests.observe(requestCount);
-      commitSeconds.observe(seconds);
-    },
+    observeRequest,
+    observeCommit,
     render() {
       rendering ??= renderNow().finally(() => {
         rendering = undefined;
       });
       return rendering;
     },
-    contentType: registry.contentType,
+    contentType: metricsContentType,
+  };
+}
+
+/** What waits, waits in some thread; the rest is the same for all of them. */
+function addedUp(own: ServiceFigures, others: readonly ServiceFigures[]): ServiceFigures {
+  const sum = (read: (figures: ServiceFigures) => number) => others.reduce((s, other) => s + read(other), read(own));
+  return {
+    ...own,
+    pendingRequestCount: sum(({ pendingRequestCount }) => pendingRequestCount),
+    pendingBytes: sum(({ pendingBytes }) => pendingBytes),
+    longPollCount: sum(({ longPollCount }) => longPollCount),
+    stalledMs: Math.max(own.stalledMs, ...others.map(({ stalledMs }) => stalledMs)),
   };
 }
 

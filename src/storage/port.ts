@@ -266,6 +266,8 @@ export interface Storage {
   /** Told, after the commit, of queues in which something became receivable, and of queues that are gone (count 0). */
   onReady(listener: (notice: ReadyNotice) => void): void;
   onCommit(listener: (notice: CommitNotice) => void): void;
+  /** Told, after the commit, of access keys that were put, changed or deleted, whoever did it. */
+  onKeyChanged(listener: (keyId: string) => void): void;
   /** Told once when the engine can no longer be trusted: the process must end. */
   onFatal(listener: (cause: Error) => void): void;
   health(): StorageHealth;

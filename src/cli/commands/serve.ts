@@ -1,7 +1,7 @@
 /** `sluice serve`: the service itself; the one command that does not speak to a server but is one. */
 import { Command } from 'commander';
-import { destination, pino, stdTimeFunctions } from 'pino';
-import { type Config, loadConfig, type Options } from '../../config.ts';
+import { loadConfig, type Options } from '../../config.ts';
+import { openLog } from '../../log.ts';
 import { StartupError } from '../../storage/startup-error.ts';
 import { givenSettings, type Io, withSettingOptions } from '../command.ts';
 
@@ -24,13 +24,3 @@ function expectNode(version: string): void {
   if (Number.parseInt(version, 10) >= nodeMajorLeast) return;
   throw new StartupError(`Node.js is ${version}; right would be ${nodeMajorLeast} or later.`);
 }
-
-/**
- * JSON lines on standard output. Written beside the event loop, so that a slow reader of the log does not hold up
- * requests; pino writes what is left when the process exits, also after an uncaught error.
- */
-const openLog = ({ logLevel }: Config) =>
-  pino(
-    { level: logLevel, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
-    destination({ fd: 1, sync: false }),
-  );

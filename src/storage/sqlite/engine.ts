@@ -1,4 +1,5 @@
-/** The SQLite engine: one writer that commits in groups, and reads beside it. */
+/** The SQLite engine: one writer that commits in groups, and reads beside it, in one thread or several. */
+import type { MessagePort } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { Instant } from '../../domain/instant.ts';
 import type { Draft } from '../../domain/message.ts';
@@ -9,7 +10,7 @@ import { databasePath, networkFileSystem, walBytes } from './data-directory.ts';
 import { type Db, openReader } from './database.ts';
 import { createReads } from './reads.ts';
 import { usedBytes } from './store.ts';
-import { type Executor, executeHere, executeInThread, Writer } from './writer.ts';
+import { type Executor, executeHere, executeInThread, executeThrough, type Opened, Writer } from './writer.ts';
 
 export type SqliteOptions = {
   /** The data directory, made if need be; or `:memory:` for data that ends with the process. */
@@ -28,15 +29,36 @@ export type SqliteOptions = {
   readonly elapsedMs?: () => number;
 };
 
+/** What another thread of this process needs to use the same data; to be sent with `port` in the list of transfers. */
+export type SqliteShare = Opened & { readonly directory: string; readonly port: MessagePort };
+
+export type SqliteStorage = Storage & {
+  /** A share for one more thread. @throws Error where the writer has no thread of its own */
+  readonly share: () => SqliteShare;
+};
+
 /** @throws StartupError when the directory is in use or not on a local disk, the data is newer than the program, or commits are missing */
-export async function openSqlite(options: SqliteOptions): Promise<Storage> {
+export async function openSqlite(options: SqliteOptions): Promise<SqliteStorage> {
   const { directory, ids, log, now, dataBytesMax, acceptDataLoss, allowNetworkFileSystem } = options;
   const isFile = directory !== ':memory:';
   const settings = { directory, now, dataBytesMax, acceptDataLoss, allowNetworkFileSystem };
   const isThreaded = isFile && options.hasOwnThread === true;
   const executor = isThreaded ? await executeInThread(settings) : executeHere({ ...settings, ids });
   if (isFile) warnOfNetworkFileSystem(directory, log);
-  return createEngine(executor, isFile ? directory : undefined, options.elapsedMs ?? (() => 0));
+  const engine = createEngine(executor, isFile ? directory : undefined, options.elapsedMs ?? (() => 0));
+  return {
+    ...engine,
+    share() {
+      if (executor.join === undefined) throw new Error('The writer is in this thread: no other can use it.');
+      const { sealSecret, highWaterAt } = executor;
+      return { sealSecret, highWaterAt, directory, port: executor.join() };
+    },
+  };
+}
+
+/** The same data in another thread, beside the one that opened them and not longer than that. */
+export function joinSqlite({ port, directory, ...opened }: SqliteShare, elapsedMs: () => number): Storage {
+  return createEngine(executeThrough(port, opened), directory, elapsedMs);
 }
 
 function createEngine(executor: Executor, directory: string | undefined, elapsedMs: () => number): Storage {
@@ -45,12 +67,14 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
   const reads = createReads(reader);
   const onReady: ((notice: ReadyNotice) => void)[] = [];
   const onCommit: ((notice: CommitNotice) => void)[] = [];
+  const onKeyChanged: ((keyId: string) => void)[] = [];
   const onFatal: ((cause: Error) => void)[] = [];
   const writer = new Writer(
     executor,
     {
       ready: tellAll(onReady),
       commit: tellAll(onCommit),
+      keyChanged: tellAll(onKeyChanged),
       fatal: tellAll(onFatal),
     },
     elapsedMs,
@@ -88,6 +112,7 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
     upkeep: (ask) => writer.submit('upkeep', ask),
     onReady: (listener) => void onReady.push(listener),
     onCommit: (listener) => void onCommit.push(listener),
+    onKeyChanged: (listener) => void onKeyChanged.push(listener),
     onFatal: (listener) => void onFatal.push(listener),
     health: () => ({
       canWrite: !writer.hasFailed,

@@ -10,6 +10,7 @@ import { limits } from '../../domain/limits.ts';
 import type { Scope } from '../../domain/principal.ts';
 import type { Storage } from '../port.ts';
 import type { Db } from './database.ts';
+import type { Ledger } from './ledger.ts';
 
 type KeyRow = {
   readonly keyId: string;
@@ -106,7 +107,7 @@ export function keyReads(db: Db): Pick<Storage, 'findKey' | 'listKeys'> {
 }
 
 /** The writing operations on keys. */
-export function keyOperations(db: Db) {
+export function keyOperations(db: Db, ledger: Ledger) {
   const statements = {
     ...statementsOf(db),
     count: db
@@ -127,7 +128,8 @@ export function keyOperations(db: Db) {
     if (row === undefined || row.account !== account) throw Fault.of('keyNotFound', { key: keyId });
     return row;
   };
-  const read = (keyId: string): StoredKey => {
+  const written = (keyId: string): StoredKey => {
+    ledger.keyChanged(keyId);
     const row = statements.key.get({ keyId });
     if (row === undefined) throw new Error('A key that was just written is not there.');
     return keyOf(row, statements.secrets.all({ keyId }));
@@ -144,7 +146,7 @@ export function keyOperations(db: Db) {
       statements.upsertKey.run({ ...row, scopes: JSON.stringify(scopes), isDeclared: isDeclared ? 1 : 0 });
       statements.deleteSecrets.run({ keyId: key.keyId });
       for (const secret of secrets) statements.insertSecret.run({ keyId: key.keyId, ...secret });
-      return read(key.keyId);
+      return written(key.keyId);
     },
 
     updateKey({ account, keyId, name, scopes, expiresAt }: Parameters<Storage['updateKey']>[0]): StoredKey {
@@ -155,7 +157,7 @@ export function keyOperations(db: Db) {
         scopes: scopes === undefined ? row.scopes : JSON.stringify(scopes),
         expiresAt: expiresAt === undefined ? row.expiresAt : expiresAt,
       });
-      return read(keyId);
+      return written(keyId);
     },
 
     rotateKey(ask: {
@@ -173,12 +175,13 @@ export function keyOperations(db: Db) {
       statements.endSecrets.run({ keyId, at });
       statements.deleteEnded.run({ keyId, now });
       statements.insertSecret.run({ keyId, ...secret, number: (newest?.number ?? 0) + 1 });
-      return read(keyId);
+      return written(keyId);
     },
 
     deleteKey({ account, keyId }: { account: string; keyId: string; now: Instant }): void {
       find(account, keyId);
       statements.deleteKey.run({ keyId });
+      ledger.keyChanged(keyId);
     },
   };
 }

@@ -121,6 +121,7 @@ export class Ledger {
   /** By backlog and millisecond. */
   #hidden = new Map<number, Map<number, HiddenSums>>();
   #ready = new Map<number, { at: Instant; count: number }>();
+  #changedKeys = new Set<string>();
   #commitNumber: number;
   #nextNumber: number;
   #highWaterAt: number;
@@ -244,6 +245,11 @@ export class Ledger {
     this.#ready.set(queueId, { at: now, count: 0 });
   }
 
+  /** An access key was put, changed or deleted; whoever knows it is told after the commit. */
+  keyChanged(keyId: string): void {
+    this.#changedKeys.add(keyId);
+  }
+
   /** The operation in hand changed something; a refusal after that is a mistake of ours. */
   get isTouched(): boolean {
     return this.#isTouched;
@@ -283,12 +289,21 @@ export class Ledger {
     return notices;
   }
 
+  /** Ids of the access keys that changed, once. */
+  takeChangedKeys(): readonly string[] {
+    if (this.#changedKeys.size === 0) return [];
+    const keyIds = [...this.#changedKeys];
+    this.#changedKeys = new Set();
+    return keyIds;
+  }
+
   /** After a rollback: nothing that was gathered or remembered holds. Numbers that were drawn are never drawn again. */
   reset(): void {
     this.#books.clear();
     this.#counters = new Map();
     this.#hidden = new Map();
     this.#ready = new Map();
+    this.#changedKeys = new Set();
     this.#commitNumber = this.#readState().commitNumber;
   }
 

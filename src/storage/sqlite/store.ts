@@ -71,6 +71,8 @@ export type Outcome =
 export type BatchAnswer = {
   readonly outcomes: readonly Outcome[];
   readonly ready: readonly ReadyNotice[];
+  /** Ids of access keys that were put, changed or deleted. */
+  readonly changedKeys: readonly string[];
   readonly isFull: boolean;
 };
 
@@ -128,7 +130,7 @@ function createOperations(db: Db, ledger: Ledger, ids: Ids) {
     ...settleOperations(db, ledger, rows),
     startRedrive: redrive.startRedrive,
     cancelTask: redrive.cancelTask,
-    ...keyOperations(db),
+    ...keyOperations(db, ledger),
     upkeep: upkeep.upkeep,
   };
 }
@@ -220,6 +222,7 @@ function createStore(
   const checkpoint = createCheckpoints(db);
   /** What waiting receivers are to be told, of every commit of the batch. */
   const ready: ReadyNotice[] = [];
+  const changedKeys: string[] = [];
   let isFull = false;
   let spaceTriedAt = 0;
   let hasReserve = false;
@@ -232,7 +235,7 @@ function createStore(
       if (isBroken) throw new FatalError('The engine has failed before.');
       tryToRecoverSpace(requests);
       const outcomes = isAtLimit() ? runWithout(requests, growing) : runAll(requests);
-      return { outcomes, ready: ready.splice(0), isFull: isFull || isAtLimit() };
+      return { outcomes, ready: ready.splice(0), changedKeys: changedKeys.splice(0), isFull: isFull || isAtLimit() };
     },
     afterBatch() {
       if (horizon === undefined || isBroken || !db.open) return;
@@ -290,6 +293,7 @@ function createStore(
   function afterCommit(commitNumber: number): void {
     try {
       ready.push(...ledger.takeReady());
+      changedKeys.push(...ledger.takeChangedKeys());
       horizon?.write(commitNumber);
     } catch (cause) {
       isBroken = true;

@@ -1,33 +1,90 @@
-/** The writer's thread: opens the data, runs what it is sent, answers after the commit. */
-import { parentPort, workerData } from 'node:worker_threads';
+/**
+ * The writer's thread: opens the data, runs what it is sent, answers after the commit.
+ *
+ * Whoever asks does so through a port and waits for the answer before it asks again. What lies in other ports when one
+ * is heard goes into the same commit: several threads wait for one sync of the disk, as several requests of one do.
+ */
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { instant } from '../../domain/instant.ts';
 import { randomIds } from '../../ids.ts';
 import { StartupError } from '../startup-error.ts';
-import { openStore, type Store, type StoreOptions } from './store.ts';
+import { openStore, type Request, type Store, type StoreOptions } from './store.ts';
 import type { ThreadHears, ThreadSays } from './writer.ts';
 
-const port = parentPort;
-if (port === null) throw new Error('This file runs as a thread.');
-const say = (message: ThreadSays): void => port.postMessage(message);
+const parent = parentPort;
+if (parent === null) throw new Error('This file runs as a thread.');
+const say = (port: MessagePort, message: ThreadSays): void => port.postMessage(message);
 const messageOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
+
+/** Those who may ask; the first is the thread that began this one. */
+const ports = new Set<MessagePort>([parent]);
 
 const store = open();
 if (store !== undefined) {
   const { sealSecret, highWaterAt } = store.state;
-  say({ says: 'open', sealSecret: new Uint8Array(sealSecret), highWaterAt: instant(highWaterAt) });
-  port.on('message', (message: ThreadHears) => {
-    if (message.hears === 'close') {
-      store.close();
-      port.close();
-    } else {
-      try {
-        say({ says: 'done', answer: store.run(message.requests) });
-        store.afterBatch();
-      } catch (error) {
-        say({ says: 'fatal', message: messageOf(error) });
-      }
+  say(parent, { says: 'open', sealSecret: new Uint8Array(sealSecret), highWaterAt: instant(highWaterAt) });
+  listen(parent, store);
+}
+
+function listen(port: MessagePort, store: Store): void {
+  port.on('message', (message: ThreadHears) => hear({ port, message }, store));
+}
+
+type Heard = { readonly port: MessagePort; readonly message: ThreadHears };
+
+function hear({ port, message }: Heard, store: Store): void {
+  switch (message.hears) {
+    case 'run': {
+      const others = waitingInOthers(port);
+      run([{ port, requests: message.requests }, ...others.flatMap(partOf)], store);
+      for (const other of others) if (other.message.hears !== 'run') hear(other, store);
+      return;
     }
-  });
+    case 'join':
+      ports.add(message.port);
+      message.port.on('close', () => ports.delete(message.port));
+      return listen(message.port, store);
+    case 'close':
+      store.close();
+      for (const open of ports) open.close();
+  }
+}
+
+/** The next message of every other port that has one. */
+function waitingInOthers(heard: MessagePort): readonly Heard[] {
+  const found: Heard[] = [];
+  for (const port of ports) {
+    if (port === heard) continue;
+    const waiting = receiveMessageOnPort(port) as { readonly message: ThreadHears } | undefined;
+    if (waiting !== undefined) found.push({ port, message: waiting.message });
+  }
+  return found;
+}
+
+/** What one port asks for in a commit. */
+type Part = { readonly port: MessagePort; readonly requests: readonly Request[] };
+
+const partOf = ({ port, message }: Heard): readonly Part[] =>
+  message.hears === 'run' ? [{ port, requests: message.requests }] : [];
+
+function run(parts: readonly Part[], store: Store): void {
+  try {
+    const { outcomes, ...rest } = store.run(parts.flatMap(({ requests }) => requests));
+    const { ready, changedKeys } = rest;
+    let next = 0;
+    for (const { port, requests } of parts) {
+      const own = parts.length === 1 ? outcomes : outcomes.slice(next, next + requests.length);
+      next += requests.length;
+      say(port, { says: 'done', answer: { ...rest, outcomes: own } });
+    }
+    if (ready.length + changedKeys.length > 0) {
+      const asked = new Set(parts.map(({ port }) => port));
+      for (const port of ports) if (!asked.has(port)) say(port, { says: 'news', news: { ready, changedKeys } });
+    }
+    store.afterBatch();
+  } catch (error) {
+    for (const port of ports) say(port, { says: 'fatal', message: messageOf(error) });
+  }
 }
 
 function open(): Store | undefined {
@@ -35,8 +92,10 @@ function open(): Store | undefined {
     return openStore({ ...(workerData as Omit<StoreOptions, 'ids'>), ids: randomIds() });
   } catch (error) {
     const isExpected = error instanceof StartupError;
-    say({ says: 'cannotOpen', isExpected, message: isExpected ? error.message : messageOf(error) });
-    port?.close();
+    if (parent !== null) {
+      say(parent, { says: 'cannotOpen', isExpected, message: isExpected ? error.message : messageOf(error) });
+      parent.close();
+    }
     return undefined;
   }
 }

@@ -2,10 +2,11 @@
  * Group commit: whatever waits while a commit is under way goes into the next one. No timer: load makes commits grow by
  * themselves, and a request alone is committed at once.
  *
- * Where the single writer runs is decided here. On a thread of its own the event loop goes on while the disk works;
- * in the same thread (tests, data in memory) everything happens in order.
+ * Where the single writer runs is decided here. On a thread of its own the event loop goes on while the disk works, and
+ * further threads can join: each has a Writer of its own, and the thread commits together what they ask for at once.
+ * In the same thread (tests, data in memory) everything happens in order.
  */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
@@ -23,6 +24,9 @@ import {
   type StoreOptions,
 } from './store.ts';
 
+/** What a commit brought that others than those who asked for it are to know. */
+export type News = Pick<BatchAnswer, 'ready' | 'changedKeys'>;
+
 /** Runs batches one at a time, here or elsewhere. */
 export type Executor = {
   /** Present when the writer runs in this thread: its reads share the connection when the data is in memory. */
@@ -33,6 +37,10 @@ export type Executor = {
   readonly execute: (requests: readonly Request[], done: (answer: BatchAnswer) => void) => void;
   /** Told once when nothing can be executed any more, also while nothing is under way. */
   readonly onBroken: (listener: (cause: FatalError) => void) => void;
+  /** Told of the commits that others asked for. */
+  readonly onNews: (listener: (news: News) => void) => void;
+  /** A port for one more thread; absent where the writer has no thread of its own. */
+  readonly join?: () => MessagePort;
   readonly close: () => Promise<void>;
 };
 
@@ -58,6 +66,8 @@ export function executeHere(options: StoreOptions): Executor {
       orBreak(store.afterBatch);
     },
     onBroken: broken.listen,
+    // Nobody else can ask this writer.
+    onNews: () => undefined,
     async close() {
       store.close();
     },
@@ -86,10 +96,40 @@ export type ThreadSays =
   | { readonly says: 'open'; readonly sealSecret: Uint8Array; readonly highWaterAt: Instant }
   | { readonly says: 'cannotOpen'; readonly message: string; readonly isExpected: boolean }
   | { readonly says: 'done'; readonly answer: BatchAnswer }
+  | { readonly says: 'news'; readonly news: News }
   | { readonly says: 'fatal'; readonly message: string };
 export type ThreadHears =
   | { readonly hears: 'run'; readonly requests: readonly Request[] }
+  /** From now on this port may ask, too; it leaves by being closed. */
+  | { readonly hears: 'join'; readonly port: MessagePort }
   | { readonly hears: 'close' };
+
+/** What was read when the data was opened, the same for all who use it. */
+export type Opened = Pick<Executor, 'sealSecret' | 'highWaterAt'>;
+
+/** The side of a link to the writer's thread that asks. */
+function asking(tell: (message: ThreadHears) => void, broken: ReturnType<typeof breaking>) {
+  let done: ((answer: BatchAnswer) => void) | undefined;
+  let news: ((news: News) => void) | undefined;
+  return {
+    hear(message: ThreadSays): void {
+      if (message.says === 'done') done?.(message.answer);
+      else if (message.says === 'news') news?.(message.news);
+      else if (message.says === 'fatal') broken.break(new FatalError(message.message));
+    },
+    executor: {
+      store: undefined,
+      execute(requests, callback) {
+        done = callback;
+        tell({ hears: 'run', requests });
+      },
+      onBroken: broken.listen,
+      onNews(listener) {
+        news = listener;
+      },
+    } satisfies Partial<Executor>,
+  };
+}
 
 /** The thread's program has the ending of this file: .ts in development, .js in a build. */
 const threadFile = new URL(`./writer-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
@@ -98,7 +138,7 @@ const threadFile = new URL(`./writer-thread${import.meta.url.endsWith('.ts') ? '
 export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promise<Executor> {
   const thread = new Worker(threadFile, { workerData: options, name: 'writer' });
   const broken = breaking();
-  let done: ((answer: BatchAnswer) => void) | undefined;
+  const { hear, executor } = asking((message) => thread.postMessage(message), broken);
   let hasEnded = false;
   let isClosing = false;
   const ended = new Promise<void>((resolve) => {
@@ -109,18 +149,12 @@ export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promi
     });
   });
 
-  const opened = await new Promise<{ sealSecret: Uint8Array; highWaterAt: Instant }>((resolve, reject) => {
+  const opened = await new Promise<Opened>((resolve, reject) => {
     thread.on('message', (message: ThreadSays) => {
-      switch (message.says) {
-        case 'open':
-          return resolve(message);
-        case 'cannotOpen':
-          return reject(message.isExpected ? new StartupError(message.message) : new Error(message.message));
-        case 'done':
-          return done?.(message.answer);
-        case 'fatal':
-          return broken.break(new FatalError(message.message));
-      }
+      if (message.says === 'open') resolve(message);
+      else if (message.says === 'cannotOpen') {
+        reject(message.isExpected ? new StartupError(message.message) : new Error(message.message));
+      } else hear(message);
     });
     thread.on('error', (cause) => {
       reject(cause);
@@ -128,21 +162,39 @@ export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promi
     });
   });
 
-  const tell = (message: ThreadHears) => thread.postMessage(message);
   return {
-    store: undefined,
+    ...executor,
     sealSecret: opened.sealSecret,
     highWaterAt: opened.highWaterAt,
-    execute(requests, callback) {
-      done = callback;
-      tell({ hears: 'run', requests });
+    join() {
+      const { port1, port2 } = new MessageChannel();
+      thread.postMessage({ hears: 'join', port: port1 } satisfies ThreadHears, [port1]);
+      return port2;
     },
-    onBroken: broken.listen,
     // Never terminate(): a thread that is stopped in the middle of a call takes the process with it.
     async close() {
       isClosing = true;
-      if (!hasEnded) tell({ hears: 'close' });
+      if (!hasEnded) thread.postMessage({ hears: 'close' } satisfies ThreadHears);
       await ended;
+    },
+  };
+}
+
+/** Runs batches in the thread that the port leads to. */
+export function executeThrough(port: MessagePort, opened: Opened): Executor {
+  const broken = breaking();
+  const { hear, executor } = asking((message) => port.postMessage(message), broken);
+  let isClosing = false;
+  port.on('message', hear);
+  port.on('close', () => {
+    if (!isClosing) broken.break(new FatalError('The writer thread ended.'));
+  });
+  return {
+    ...executor,
+    ...opened,
+    async close() {
+      isClosing = true;
+      port.close();
     },
   };
 }
@@ -157,6 +209,7 @@ type Pending = {
 export type WriterListeners = {
   readonly ready: (notice: ReadyNotice) => void;
   readonly commit: (notice: CommitNotice) => void;
+  readonly keyChanged: (keyId: string) => void;
   readonly fatal: (cause: Error) => void;
 };
 
@@ -179,6 +232,7 @@ export class Writer {
     this.#listeners = listeners;
     this.#elapsedMs = elapsedMs;
     executor.onBroken((cause) => this.#fail(cause));
+    executor.onNews((news) => this.#spread(news));
   }
 
   /**
@@ -272,9 +326,14 @@ export class Writer {
     for (const [i, pending] of batch.entries()) settle(pending, answer.outcomes[i]);
     const seconds = (this.#elapsedMs() - this.#underWaySinceMs) / 1000;
     this.#listeners.commit({ requestCount: batch.length, seconds });
-    for (const notice of answer.ready) this.#listeners.ready(notice);
+    this.#spread(answer);
     if (this.#waiting.length > 0) this.#schedule();
     else this.#idle?.();
+  }
+
+  #spread({ ready, changedKeys }: News): void {
+    for (const keyId of changedKeys) this.#listeners.keyChanged(keyId);
+    for (const notice of ready) this.#listeners.ready(notice);
   }
 
   /** What was in hand is unknown; what comes later is refused as unknown, too, since nobody can tell. */

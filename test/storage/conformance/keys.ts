@@ -164,6 +164,20 @@ export function keysConform(engine: Engine): void {
       expect(await find(one, 'KEY_0000')).toMatchObject({ name: 'changed' });
     });
 
+    it('are told of after the commit that put, changed, rotated or deleted them, and not when it was refused', async () => {
+      const one = await trial();
+      const told: string[] = [];
+      one.storage.onKeyChanged((keyId) => told.push(keyId));
+      await put(one, key('A'));
+      await one.storage.updateKey({ ...asks(one, 'A'), name: 'changed' });
+      await one.storage.rotateKey({ ...asks(one, 'A'), secret: secret(0), othersExpireAt: one.now });
+      await put(one, key('B'));
+      await expectRejection(put(one, key('B')), 'keyExists');
+      await expectRejection(one.storage.deleteKey(asks(one, 'NOBODY')), 'keyNotFound');
+      await one.storage.deleteKey(asks(one, 'A'));
+      expect(told).toEqual(['A', 'A', 'A', 'B', 'A']);
+    });
+
     restartCase(engine, 'outlive a restart', async () => {
       const one = await trial();
       await put(one, key('A', { secrets: [secret(2), secret(1, instant(trialStart + 1))] }));

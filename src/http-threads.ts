@@ -1,0 +1,113 @@
+/**
+ * Further HTTP threads beside the main one. All of them listen on one port, over which the kernel spreads connections
+ * (SO_REUSEPORT), and use one storage, whose single writer has a thread of its own. The main thread starts them, adds up
+ * what they count, and stops them; when one breaks, the process does.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { SystemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import type { Instant } from './domain/instant.ts';
+import type { Counted } from './metrics/metrics.ts';
+import type { SqliteShare } from './storage/sqlite/engine.ts';
+
+/** What a thread begins with. */
+export type HttpThreadData = {
+  readonly config: Config;
+  readonly port: number;
+  readonly share: SqliteShare;
+  readonly monotonicZeroAt: SystemClock['monotonicZeroAt'];
+  readonly masterKey: Uint8Array;
+};
+
+export type HttpThreadHears =
+  /** To be answered with what it has counted. */
+  { readonly hears: 'count'; readonly reply: MessagePort } | { readonly hears: 'stop' };
+
+export type HttpThreadSays =
+  | { readonly says: 'serving' }
+  /** Upkeep is due at this instant. */
+  | { readonly says: 'expect'; readonly at: Instant }
+  /** To be answered with the metrics of the process. */
+  | { readonly says: 'render'; readonly reply: MessagePort };
+
+export type HttpThreads = {
+  readonly counted: () => Promise<readonly Counted[]>;
+  /** Each ends its long polls and finishes its requests. */
+  readonly stop: () => Promise<void>;
+};
+
+type Thread = { readonly counted: () => Promise<Counted>; readonly stop: () => Promise<void> };
+
+type Deps = Omit<HttpThreadData, 'share'> & {
+  readonly share: () => SqliteShare;
+  readonly expect: (at: Instant) => void;
+  readonly render: () => Promise<string>;
+  readonly onBroken: (cause: Error) => void;
+};
+
+/** Starts those that the configuration asks for beside the main thread; resolves when all of them listen. */
+export async function startHttpThreads(deps: Deps): Promise<HttpThreads> {
+  const threads = await Promise.all(Array.from({ length: deps.config.httpThreads - 1 }, () => startThread(deps)));
+  return {
+    counted: () => Promise.all(threads.map((thread) => thread.counted())),
+    async stop() {
+      await Promise.all(threads.map((thread) => thread.stop()));
+    },
+  };
+}
+
+/** The thread's program has the ending of this file: .ts in development, .js in a build. */
+const threadFile = new URL(`./http-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+async function startThread({ share: makeShare, expect, render, onBroken, ...rest }: Deps): Promise<Thread> {
+  const share = makeShare();
+  const workerData: HttpThreadData = { ...rest, share };
+  const thread = new Worker(threadFile, { workerData, transferList: [share.port], name: 'http' });
+  const tell = (message: HttpThreadHears, transfer: MessagePort[] = []) => thread.postMessage(message, transfer);
+  let isStopping = false;
+  const ended = once(thread, 'exit');
+  await new Promise<void>((resolve, reject) => {
+    thread.on('message', (message: HttpThreadSays) => {
+      if (message.says === 'serving') resolve();
+      else if (message.says === 'expect') expect(message.at);
+      else render().then((text) => message.reply.postMessage(text), onBroken);
+    });
+    const broken = (cause: Error) => {
+      reject(cause);
+      onBroken(cause);
+    };
+    thread.on('error', broken);
+    thread.on('exit', () => {
+      if (!isStopping) broken(new Error('An HTTP thread ended.'));
+    });
+  });
+  return {
+    async counted() {
+      const { port1: reply, port2: answer } = new MessageChannel();
+      tell({ hears: 'count', reply }, [reply]);
+      const [counted] = await once(answer, 'message');
+      answer.close();
+      return counted as Counted;
+    },
+    async stop() {
+      isStopping = true;
+      tell({ hears: 'stop' });
+      await ended;
+    },
+  };
+}
+
+/**
+ * A port that is shared lets any program of the same user in that shares it, too, another Sluice for instance. So one
+ * that shares nothing is tried first. @throws Error of the system, such as EADDRINUSE
+ */
+export async function requireOwnPort({ host, port }: Pick<Config, 'host' | 'port'>): Promise<void> {
+  if (port === 0) return;
+  const probe = createServer();
+  probe.listen({ host, port, exclusive: true });
+  await once(probe, 'listening');
+  probe.close();
+  await once(probe, 'close');
+}
