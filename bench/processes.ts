@@ -91,6 +91,7 @@ export type ServerOptions = {
   readonly log?: string;
   /** `keys`: nobody is let in without the bench's own access key. */
   readonly auth?: 'open' | 'keys';
+  readonly httpThreads?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
 };
@@ -105,7 +106,15 @@ export class ServerProcess {
   }
 
   static async start(options: ServerOptions, cores: string | undefined): Promise<ServerProcess> {
-    const { directory, writer = 'thread', log = 'info', auth = 'open', env = {}, nodeArgs = [] } = options;
+    const {
+      directory,
+      writer = 'thread',
+      log = 'info',
+      auth = 'open',
+      httpThreads = 1,
+      env = {},
+      nodeArgs = [],
+    } = options;
     const args = [
       ...asStarted.args,
       ...nodeArgs,
@@ -118,6 +127,8 @@ export class ServerProcess {
       log,
       '--auth',
       auth,
+      '--http-threads',
+      String(httpThreads),
     ];
     const child = startNode(args, cores, { ...asStarted.env, ...env });
     const { port } = await heard<ServerSays, 'serving'>(child, ['serving']);

@@ -290,6 +290,30 @@ async function writer(context: Context): Promise<readonly Result[]> {
   return results;
 }
 
+/** HTTP on one thread, two, three. All cores for the server, since that is the question; the generator shares them. */
+async function threads(context: Context): Promise<readonly Result[]> {
+  const cores = context.places.all;
+  const counts = [1, 2, 3] as const;
+  const servers = await Promise.all(counts.map((httpThreads) => context.server({ httpThreads }, cores)));
+  const jobs = { sends: 'send', lives: 'life' } as const;
+  const results: Result[] = [];
+  for (const [work, does] of Object.entries(jobs)) {
+    const name = (count: number) => `${work}, HTTP on ${count} ${count === 1 ? 'thread' : 'threads'}`;
+    for (const server of servers) await createQueue(server, work);
+    const loads = servers.map(
+      (server, i) => [name(i + 1), () => context.drive(server, { does, queue: work })] as const,
+    );
+    const rounds = await context.interleave('threads', does === 'send' ? 'request' : 'life', Object.fromEntries(loads));
+    const reference = { what: 'one thread', rounds: rounds[name(1)] ?? [] };
+    for (const count of counts.slice(1)) {
+      const measured = { unit: `${work}/s`, rounds: rounds[name(count)] ?? [] };
+      results.push(ratioResult('threads', name(count), measured, reference, undefined));
+    }
+  }
+  for (const server of servers) await context.stop(server);
+  return results;
+}
+
 /** In the order of the table; `start` comes late, since it ends the server that others fill. */
 export const rows: readonly Row[] = [
   { name: 'send', run: send },
@@ -304,4 +328,5 @@ export const rows: readonly Row[] = [
   { name: 'memory', run: memory },
   { name: 'start', run: start },
   { name: 'writer', run: writer },
+  { name: 'threads', run: threads },
 ];

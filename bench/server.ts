@@ -9,8 +9,10 @@ import { destination, pino } from 'pino';
 import { createBroker } from '../src/broker/broker.ts';
 import { keepHeapSmall } from '../src/cli/heap.ts';
 import { systemClock } from '../src/clock.ts';
+import { loadConfig } from '../src/config.ts';
 import { instant } from '../src/domain/instant.ts';
 import { defaultAccount, everything } from '../src/domain/principal.ts';
+import { startHttpThreads } from '../src/http-threads.ts';
 import { randomIds } from '../src/ids.ts';
 import { createMetrics } from '../src/metrics/metrics.ts';
 import { buildServer } from '../src/server.ts';
@@ -38,6 +40,7 @@ const { values } = parseArgs({
     writer: { type: 'string', default: 'thread' },
     log: { type: 'string', default: 'info' },
     auth: { type: 'string', default: 'open' },
+    'http-threads': { type: 'string', default: '1' },
   },
 });
 const tell = (message: ServerSays): void => {
@@ -55,10 +58,11 @@ const storage = await openSqlite({
   hasOwnThread: values.writer === 'thread',
   elapsedMs: wall.elapsedMs,
 });
-storage.onFatal((cause) => {
+const die = (cause: Error): never => {
   process.stderr.write(`${cause.stack}\n`);
   process.exit(1);
-});
+};
+storage.onFatal(die);
 const clock = systemClock(storage.highWaterAt);
 const broker = createBroker({ storage, clock, ids, log });
 const auth = values.auth === 'keys' ? 'keys' : 'open';
@@ -83,7 +87,20 @@ const server = await buildServer({
   isReady: () => ({ ready: true, reasons: [] }),
   referenceRoute: true,
 });
-await server.listen({ host: '127.0.0.1', port: 0 });
+const { config } = loadConfig({ SLUICE_HTTP_THREADS: values['http-threads'] }, String);
+await server.listen({ host: config.host, port: 0, ...(config.httpThreads > 1 ? { reusePort: true } : {}) });
+const address = server.server.address();
+const serving = typeof address === 'object' ? (address?.port ?? 0) : 0;
+const threads = await startHttpThreads({
+  config,
+  port: serving,
+  monotonicZeroAt: clock.monotonicZeroAt,
+  masterKey: storage.sealSecret,
+  share: storage.share,
+  expect: broker.upkeep.expect,
+  render: metrics.render,
+  onBroken: die,
+});
 broker.upkeep.start();
 
 const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -120,11 +137,10 @@ process.on('disconnect', () => process.exit());
 
 async function stop(): Promise<void> {
   broker.drain();
-  await server.close();
+  await Promise.all([server.close(), threads.stop()]);
   await broker.upkeep.stop();
   await storage.close();
   process.disconnect();
 }
 
-const address = server.server.address();
-tell({ says: 'serving', port: typeof address === 'object' ? (address?.port ?? 0) : 0 });
+tell({ says: 'serving', port: serving });
