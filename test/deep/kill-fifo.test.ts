@@ -6,6 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { instant } from '../../src/domain/instant.ts';
 import { openSqlite } from '../../src/storage/sqlite/engine.ts';
+import { chance } from '../support/chance.ts';
 import { brokenPromises, outOfOrder, type Seen } from '../support/history.ts';
 import { countingIds } from '../support/ids.ts';
 import { recordingLog } from '../support/log.ts';
@@ -16,17 +17,6 @@ const queue = 'orders.fifo';
 const producerCount = 8;
 const consumerCount = 6;
 const visibilitySeconds = 2;
-
-/** A small generator of numbers in [0, 1), so that a run can be repeated by its seed. @see mulberry32 */
-function chance(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 type Phase = { url: string; isOver: boolean };
 

@@ -1,0 +1,17 @@
+/**
+ * How much the deep tests do: what fits beside everything else on every change, or, by `npm run test:deep -- --full`,
+ * what a release is worth.
+ */
+
+/** Set by the runner of the deep tests. */
+export const fullVariable = 'SLUICE_TEST_FULL';
+
+const isFull = process.env[fullVariable] === 'true';
+
+/** What each test does on every change, and before a release. */
+const sizes = {
+  /** Disks as a power cut may leave them. */
+  crashStates: [1_500, 100_000],
+} as const satisfies Record<string, readonly [everyChange: number, full: number]>;
+
+export const sizeOf = (name: keyof typeof sizes): number => sizes[name][isFull ? 1 : 0];
