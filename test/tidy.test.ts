@@ -80,6 +80,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/storage/',
   ],
   'src/cli/': ['src/config.ts', 'src/domain/', 'src/storage/startup-error.ts'],
+  // Works on the data themselves, with or without a server.
+  'src/cli/commands/doctor.ts': [...leaves, 'src/domain/', 'src/storage/', 'src/cli/'],
   'src/cli/commands/serve.ts': [
     'src/config.ts',
     'src/log.ts',

@@ -15,6 +15,12 @@ export type CommandBuilder = (io: Io) => Command;
 /** Why a command failed, as one sentence for its user. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
 }
 
 /** Adds the options that name settings; their values go before environment and file. */

@@ -1,6 +1,6 @@
 /**
  * The program `sluice`: a table of commands. A mistake of its user ends in one sentence and exit code 1 (2 for a wrong
- * command line); anything else is a bug and shows its stack.
+ * command line, or what the command itself says); anything else is a bug and shows its stack.
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
@@ -8,10 +8,11 @@ import { ConfigError, processEnvironment } from '../config.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { type CommandBuilder, CommandError, type Io } from './command.ts';
 import { configCommand } from './commands/config.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { healthcheckCommand } from './commands/healthcheck.ts';
 import { serveCommand } from './commands/serve.ts';
 
-const commands: readonly CommandBuilder[] = [serveCommand, configCommand, healthcheckCommand];
+const commands: readonly CommandBuilder[] = [serveCommand, configCommand, healthcheckCommand, doctorCommand];
 
 const io: Io = {
   env: processEnvironment(),
@@ -38,5 +39,5 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (!sentences.some((kind) => error instanceof kind)) throw error;
   process.stderr.write(`sluice: ${error instanceof Error ? error.message : error}\n`);
-  return 1;
+  return error instanceof CommandError ? error.exitCode : 1;
 }

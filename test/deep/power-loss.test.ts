@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { instant } from '../../src/domain/instant.ts';
-import { audit } from '../../src/storage/sqlite/audit.ts';
+import { audit } from '../../src/storage/sqlite/doctor.ts';
 import { openStore } from '../../src/storage/sqlite/store.ts';
 import { chance, pick } from '../support/chance.ts';
 import { CrashDisk, crashModels } from '../support/crash-disk.ts';

@@ -65,6 +65,24 @@ export function lockDirectory(directory: string): () => void {
   return () => held.close();
 }
 
+/** Whether a server holds the directory now. To be asked by another process than the server's. */
+export function isServed(directory: string): boolean {
+  const path = join(directory, 'lock.db');
+  if (!existsSync(path)) return false;
+  const db = new Database(path, { readonly: true, timeout: 0 });
+  try {
+    db.prepare('select count(*) from sqlite_schema').get();
+    return false;
+  } catch (error) {
+    if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) return true;
+    throw error;
+  } finally {
+    db.close();
+  }
+}
+
+export const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+
 const horizonBytes = 32;
 
 /**

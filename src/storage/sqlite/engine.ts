@@ -5,9 +5,9 @@ import type { Instant } from '../../domain/instant.ts';
 import type { Draft } from '../../domain/message.ts';
 import type { Ids } from '../../ids.ts';
 import type { CommitNotice, ReadyNotice, Storage } from '../port.ts';
-import { audit } from './audit.ts';
-import { databasePath, networkFileSystem, walBytes } from './data-directory.ts';
+import { databasePath, networkFileSystem, readHorizon, walBytes } from './data-directory.ts';
 import { type Db, openReader } from './database.ts';
+import { brokenPromises, doctorOf } from './doctor.ts';
 import { createReads } from './reads.ts';
 import { usedBytes } from './store.ts';
 import { type Executor, executeHere, executeInThread, executeThrough, type Opened, Writer } from './writer.ts';
@@ -65,6 +65,7 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
   // Data in memory has one connection: reads run between the transactions, which are never open across turns.
   const reader: Db = directory === undefined ? connectionOf(executor) : openReader(databasePath(directory));
   const reads = createReads(reader);
+  let examine: ReturnType<typeof doctorOf> | undefined;
   const onReady: ((notice: ReadyNotice) => void)[] = [];
   const onCommit: ((notice: CommitNotice) => void)[] = [];
   const onKeyChanged: ((keyId: string) => void)[] = [];
@@ -123,7 +124,11 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
       dataBytes: usedBytes(reader),
       stalledMs: writer.stalledMs,
     }),
-    audit: async ({ now }) => audit(reader, now),
+    async audit({ now }) {
+      examine ??= doctorOf(reader);
+      const horizon = directory === undefined ? undefined : readHorizon(directory);
+      return brokenPromises(examine({ now, horizon }));
+    },
     async close() {
       if (directory !== undefined) reader.close();
       await writer.close();

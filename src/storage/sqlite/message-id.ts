@@ -22,11 +22,17 @@ export function makeMessageId(at: Instant, number: number, salt: number): Buffer
 
 export const uuidText = (id: Uint8Array): string => stringify(id);
 
+/** The message's number. */
+export const numberOf = (id: Buffer): number => id.readUIntBE(10, 6);
+
+/** When the message was sent, in milliseconds since 1970. */
+export const sentAtOf = (id: Buffer): number => id.readUIntBE(0, 6);
+
 /** The id's bytes and the number in it; undefined for text that is no UUID. */
 export function parseMessageId(text: string): { readonly bytes: Buffer; readonly number: number } | undefined {
   try {
     const bytes = Buffer.from(parse(text));
-    return { bytes, number: bytes.readUIntBE(10, 6) };
+    return { bytes, number: numberOf(bytes) };
   } catch {
     return undefined;
   }

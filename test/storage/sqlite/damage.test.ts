@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { QueueName } from '../../../src/domain/queue-attributes.ts';
 import type { ReceiveAnswer } from '../../../src/storage/port.ts';
-import { audit } from '../../../src/storage/sqlite/audit.ts';
+import { audit } from '../../../src/storage/sqlite/doctor.ts';
 import { openStore, type Request, type Store } from '../../../src/storage/sqlite/store.ts';
 import { countingIds } from '../../support/ids.ts';
 import { draftOf, trialStart as now } from '../../support/storage.ts';

@@ -1,0 +1,77 @@
+/**
+ * `sluice doctor`: asks the data themselves whether every promise about them holds. Exit code 0 when all do, 1 when one
+ * does not, 2 when the data cannot be read.
+ */
+import { setPriority } from 'node:os';
+import { Command } from 'commander';
+import { systemClock } from '../../clock.ts';
+import { loadConfig, type Options } from '../../config.ts';
+import { doctorOf, type Finding } from '../../storage/sqlite/doctor.ts';
+import { type Look, openToLook } from '../../storage/sqlite/look.ts';
+import { StartupError } from '../../storage/startup-error.ts';
+import { CommandError, givenSettings, type Io, withSettingOptions } from '../command.ts';
+
+const cannotLook = 2;
+/** A server on this machine goes first. */
+const niceness = 10;
+
+export const doctorCommand = (io: Io): Command =>
+  withSettingOptions(new Command('doctor'))
+    .description('check that the data are whole; safe beside a running server. Exit code 0, 1 or (cannot look) 2')
+    .argument('[file]', 'a backup to check instead of the folder of the data')
+    .option('--json', 'as JSON')
+    .action((file: string | undefined, options: Options & { json?: boolean }) => {
+      setPriority(niceness);
+      const { config } = loadConfig(io.env, io.readFile, givenSettings(options));
+      const report = examine(file ?? config.dataDir);
+      io.print(options.json === true ? JSON.stringify(report, null, 2) : asTable(report));
+      const { brokenCount, findings } = report;
+      if (brokenCount > 0) throw new CommandError(`${brokenCount} of ${findings.length} promises do not hold.`);
+    });
+
+type Report = {
+  readonly path: string;
+  readonly isServed: boolean;
+  readonly commitNumber: number;
+  readonly queueCount: number;
+  readonly messageCount: number;
+  readonly brokenCount: number;
+  readonly findings: readonly Finding[];
+};
+
+/** @throws CommandError when the data cannot be read */
+function examine(place: string): Report {
+  try {
+    const look = openToLook(place);
+    try {
+      return reportOf(look);
+    } finally {
+      look.close();
+    }
+  } catch (error) {
+    if (error instanceof StartupError) throw new CommandError(error.message, cannotLook);
+    throw error;
+  }
+}
+
+function reportOf({ path, db, horizon, isServed, highWaterAt }: Look): Report {
+  const figure = (sql: string): number => db.prepare<[], number>(sql).pluck().get() ?? 0;
+  const findings = doctorOf(db)({ now: systemClock(highWaterAt).now(), horizon, hasUpkeep: isServed });
+  return {
+    path,
+    isServed,
+    commitNumber: figure('select commit_number from engine_state'),
+    queueCount: figure('select count(*) from queues'),
+    messageCount: figure('select coalesce(sum(message_count), 0) from queue_counters'),
+    brokenCount: findings.filter(({ count }) => count > 0).length,
+    findings,
+  };
+}
+
+function asTable({ path, isServed, commitNumber, queueCount, messageCount, findings }: Report): string {
+  const served = isServed ? ', being served' : '';
+  const title = `${path}: ${messageCount} messages in ${queueCount} queues at commit ${commitNumber}${served}`;
+  const row = ({ promise, count, first }: Finding): string =>
+    count === 0 ? `  ok      ${promise}` : `  BROKEN  ${promise}: ${count}, such as ${JSON.stringify(first)}`;
+  return [title, ...findings.map(row)].join('\n');
+}
