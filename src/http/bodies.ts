@@ -92,9 +92,12 @@ export function takeLines(app: FastifyInstance): void {
   });
 }
 
+/** Encodings that change nothing; the second is what some clients of AWS call theirs. */
+const plainEncodings: readonly string[] = ['identity', 'amz-1.0'];
+
 // No decompression at all: a small request must not become a large one.
-const isEncoded = ({ headers }: FastifyRequest): boolean =>
-  headers['content-encoding'] !== undefined && headers['content-encoding'].toLowerCase() !== 'identity';
+const isEncoded = ({ headers: { 'content-encoding': encoding } }: FastifyRequest): boolean =>
+  encoding !== undefined && !plainEncodings.includes(encoding.toLowerCase());
 
 const encodingRefused = ({ headers }: FastifyRequest): Fault =>
   Fault.of('unsupportedMediaType', {

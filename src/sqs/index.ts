@@ -15,12 +15,14 @@ import type { Principal } from '../domain/principal.ts';
 import type { Arrivals } from '../http/arrivals.ts';
 import { bytesOf, takeBytes } from '../http/bodies.ts';
 import { faultOfFramework } from '../http/framework-errors.ts';
+import { prefersJson } from '../http/media-type.ts';
 import type { Ids } from '../ids.ts';
 import type { SqsSettings } from './action.ts';
 import { errorOfFault, SqsError, sqsShapes } from './errors.ts';
 import { jsonType, queryErrorHeader, writeJson, writeJsonError } from './json.ts';
 import { peekMessages } from './peek.ts';
 import { writeXml, writeXmlError, xmlType } from './query.ts';
+import { queryJsonType, writeQueryJson, writeQueryJsonError } from './query-json.ts';
 import { originOf } from './queue-url.ts';
 import { type Call, inputOf, isJson, readCall, saysNothing } from './request.ts';
 
@@ -35,6 +37,8 @@ export type SqsDeps = {
   readonly authenticate: (request: FastifyRequest, rawBody: Buffer) => Principal | Promise<Principal>;
 };
 
+/** `//` is what becomes of `/` at the end of an endpoint whose client adds the path as it is. */
+const rootPaths = ['/', '//'];
 /** The addresses of queues; those after the first are other emulators'. A trailing slash is tolerated. */
 const queuePaths = ['/:account(^\\d{12}$)/:queue', '/queue/:region/:account/:queue', '/queue/:queue'].flatMap(
   (path) => [path, `${path}/`],
@@ -50,7 +54,7 @@ export function mountSqs(app: FastifyInstance, deps: SqsDeps): void {
     const common = { config: { action: 'signed' as const } };
     const handler = (request: FastifyRequest, reply: FastifyReply) => serve(request, reply, deps);
     const asks = { constraints: { [spokenProtocol.name]: sqsSpoken } };
-    scope.route({ ...common, method: 'POST', url: '/', handler });
+    for (const url of rootPaths) scope.route({ ...common, method: 'POST', url, handler });
     scope.route({ ...common, ...asks, method: 'GET', url: '/', handler });
     scope.route({ ...common, ...asks, method: ['GET', 'POST'], url: '/*', handler });
     for (const url of queuePaths) scope.route({ ...common, method: ['GET', 'POST'], url, handler });
@@ -124,6 +128,10 @@ function answer(reply: FastifyReply, { protocol, action }: Call, result: object,
   reply.header('x-amzn-requestid', requestId);
   if (protocol === 'json')
     return reply.header('content-type', jsonType).send(Buffer.from(writeJson(result, action.output)));
+  if (prefersJson(reply.request.headers.accept)) {
+    const text = writeQueryJson(action.name, result, action.output, requestId);
+    return reply.header('content-type', queryJsonType).send(Buffer.from(text));
+  }
   return reply
     .header('content-type', xmlType)
     .send(Buffer.from(writeXml(action.name, result, action.output, requestId)));
@@ -142,6 +150,9 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   if (isJson(request)) {
     reply.header('content-type', jsonType).header('x-amzn-query-error', queryErrorHeader(known));
     return reply.send(Buffer.from(writeJsonError(known)));
+  }
+  if (prefersJson(request.headers.accept)) {
+    return reply.header('content-type', queryJsonType).send(Buffer.from(writeQueryJsonError(known, requestId)));
   }
   return reply.header('content-type', xmlType).send(Buffer.from(writeXmlError(known, requestId)));
 }

@@ -257,9 +257,17 @@ function outputXml(name: string, value: unknown, shape: Output): string {
 /** The sentence about a missing queue is another one in this protocol. */
 const wsdlText = 'The specified queue does not exist for this wsdl version.';
 
-export function writeXmlError({ shape, message }: SqsError, requestId: string): string {
+/** What an error says in this protocol. */
+export function queryError({ shape, message }: SqsError) {
   const { code, status } = sqsShapes[shape];
-  const type = status < 500 ? 'Sender' : 'Receiver';
-  const said = shape === 'QueueDoesNotExist' ? wsdlText : escapeXml(message);
-  return `<?xml version="1.0"?><ErrorResponse xmlns="${namespace}"><Error><Type>${type}</Type><Code>${code}</Code><Message>${said}</Message><Detail/></Error><RequestId>${requestId}</RequestId></ErrorResponse>`;
+  return {
+    type: status < 500 ? 'Sender' : 'Receiver',
+    code,
+    message: shape === 'QueueDoesNotExist' ? wsdlText : message,
+  };
+}
+
+export function writeXmlError(error: SqsError, requestId: string): string {
+  const { type, code, message } = queryError(error);
+  return `<?xml version="1.0"?><ErrorResponse xmlns="${namespace}"><Error><Type>${type}</Type><Code>${code}</Code><Message>${escapeXml(message)}</Message><Detail/></Error><RequestId>${requestId}</RequestId></ErrorResponse>`;
 }

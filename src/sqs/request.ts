@@ -43,9 +43,9 @@ const unknownAction = (name: string): SqsError =>
 
 function readJsonCall({ headers }: FastifyRequest, body: Buffer): Call {
   const target = headers['x-amz-target'];
-  const name = typeof target === 'string' && target.startsWith(targetPrefix) ? target.slice(targetPrefix.length) : '';
-  const action = findAction(name);
-  if (action === undefined) throw unknownAction(name);
+  const name = typeof target === 'string' ? target : '';
+  const action = name.startsWith(targetPrefix) ? findAction(name.slice(targetPrefix.length)) : undefined;
+  if (action === undefined) throw unknownAction(name.replace(targetPrefix, ''));
   return { protocol: 'json', action, members: readJsonInput(body) };
 }
 
@@ -77,7 +77,7 @@ function readQueryCall(request: FastifyRequest, body: Buffer): Call {
   const plan = plans.get(name);
   if (action === undefined || plan === undefined) throw unknownAction(name);
   const path = pathOf(request);
-  if (path === '/') return { protocol: 'query', action, members: readQueryInput(parameters, plan) };
+  if (/^\/+$/.test(path)) return { protocol: 'query', action, members: readQueryInput(parameters, plan) };
   if ((request.params as { readonly queue?: string }).queue === undefined) {
     throw new SqsError('InvalidAddress', addressText(path.slice(0, 256)));
   }

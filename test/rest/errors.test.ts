@@ -203,7 +203,7 @@ describe('a hint', () => {
 });
 
 describe('what is not there', () => {
-  it.each(['/nope', '/v1', '/v1/queue', '/v1/queues/orders/nope', '//', '/v1/queues/a/receipts/b/c/d', '/v1/key'])(
+  it.each(['/nope', '/v1', '/v1/queue', '/v1/queues/orders/nope', '///', '/v1/queues/a/receipts/b/c/d', '/v1/key'])(
     'is 404 at %s, with a way on',
     async (path) => {
       const api = await openApi();
@@ -214,6 +214,7 @@ describe('what is not there', () => {
   );
 
   it.each([
+    ['GET', '//', 'POST'],
     ['POST', '/v1/queues', 'GET'],
     ['DELETE', '/v1/queues', 'GET'],
     ['POST', '/v1/queues/orders', 'DELETE, GET, PATCH, PUT'],

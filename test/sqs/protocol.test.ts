@@ -13,6 +13,8 @@ import {
   textAttribute,
 } from '../support/sqs.ts';
 
+type Sent = { readonly MD5OfMessageBody: string; readonly MessageId: string };
+
 const form = { 'content-type': 'application/x-www-form-urlencoded' };
 const post = (t: Sqs, url: string, payload: string, headers: Record<string, string>) =>
   t.server.inject({ method: 'POST', url, payload, headers: { host: 'queue.test:9324', ...headers } });
@@ -118,6 +120,29 @@ describe('an answer in JSON', () => {
     expect(await t.bodies(QueueUrl)).toEqual(['a']);
   });
 
+  it('is the same under an odd content type, to headers in any case, and to a body in no real encoding', async () => {
+    const t = await openSqs('json');
+    for (const [type, encoding] of [
+      ['application/x-amz-json-1.0', 'identity'],
+      ['Application/X-Amz-Json-1.0; charset=UTF-8', 'amz-1.0'],
+      ['application/x-amz-json-1.1', 'amz-1.0'],
+      ['application/json', 'identity'],
+    ] as const) {
+      const headers = { 'Content-Type': type, 'X-AMZ-TARGET': 'AmazonSQS.ListQueues', 'Content-Encoding': encoding };
+      const { statusCode, payload } = await post(t, '/', '{}', { ...headers, 'x-amzn-query-mode': 'true' });
+      expect([type, statusCode, payload]).toEqual([type, 200, '{}']);
+    }
+  });
+
+  it('is a refusal when the body is compressed', async () => {
+    const t = await openSqs('json');
+    const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.ListQueues' };
+    for (const encoding of ['gzip', 'br', 'amz-1.0, gzip']) {
+      const answer = await post(t, '/', '{}', { ...headers, 'content-encoding': encoding });
+      expect([answer.statusCode, answer.headers['x-amzn-query-error']]).toEqual([400, 'MalformedInput;Sender']);
+    }
+  });
+
   it('gives an unknown target its own error', async () => {
     const t = await openSqs('json');
     for (const target of ['AmazonSQS.FooBar', 'DynamoDB_20120810.ListTables', 'AmazonSQS.']) {
@@ -126,7 +151,10 @@ describe('an answer in JSON', () => {
         'x-amz-target': target,
       });
       expect([statusCode, headers['x-amzn-query-error']]).toEqual([400, 'InvalidAction;Sender']);
-      expect(JSON.parse(payload).__type).toBe('com.amazon.coral.service#UnknownOperationException');
+      expect(JSON.parse(payload)).toEqual({
+        __type: 'com.amazon.coral.service#UnknownOperationException',
+        message: `The action ${target.replace('AmazonSQS.', '')} is not valid for this endpoint.`,
+      });
     }
   });
 
@@ -241,6 +269,86 @@ describe('an answer in XML', () => {
   });
 });
 
+describe('an answer in the JSON form of Query', () => {
+  const accept = { accept: 'application/json' };
+  const asked = async (t: Sqs, query: string) => {
+    const { statusCode, headers, payload } = await get(t, `/000000000000/q?${query}`, accept);
+    expect(headers['content-type']).toBe('application/json');
+    const answer = JSON.parse(payload) as Record<string, { ResponseMetadata?: object }>;
+    const requestId = { RequestId: headers['x-amzn-requestid'] };
+    if (statusCode === 200) expect(Object.values(answer)[0]?.ResponseMetadata).toEqual(requestId);
+    else expect(answer).toMatchObject(requestId);
+    return answer;
+  };
+
+  it('is given when Accept asks for JSON, with maps as lists of pairs', async () => {
+    const t = await openSqs('query');
+    await t.queue('q');
+    const answer = await asked(t, 'Action=GetQueueAttributes&AttributeName.1=DelaySeconds&AttributeName.2=QueueArn');
+    expect(answer).toMatchObject({
+      GetQueueAttributesResponse: {
+        GetQueueAttributesResult: {
+          Attributes: [
+            { Name: 'DelaySeconds', Value: '0' },
+            { Name: 'QueueArn', Value: 'arn:aws:sqs:us-east-1:000000000000:q' },
+          ],
+        },
+      },
+    });
+  });
+
+  it('has messages in lower case, and null for what is absent', async () => {
+    const t = await openSqs('query');
+    const QueueUrl = await t.queue('q');
+    const sent = await asked(t, 'Action=SendMessage&MessageBody=a%0Db%26quot%3B');
+    const { MD5OfMessageBody, MessageId } = (sent.SendMessageResponse as unknown as Record<string, Sent>)
+      .SendMessageResult as Sent;
+    const message = await asked(t, 'Action=ReceiveMessage&VisibilityTimeout=0');
+    expect(message).toMatchObject({
+      ReceiveMessageResponse: {
+        ReceiveMessageResult: {
+          messages: [
+            {
+              MessageId,
+              Body: 'a\rb&quot;',
+              MD5OfBody: MD5OfMessageBody,
+              Attributes: null,
+              MD5OfMessageAttributes: null,
+              MessageAttributes: null,
+            },
+          ],
+        },
+      },
+    });
+    await t.delete(QueueUrl, await t.receiveOne(QueueUrl));
+    const none = { ReceiveMessageResponse: { ReceiveMessageResult: { messages: null } } };
+    expect(await asked(t, 'Action=ReceiveMessage')).toMatchObject(none);
+  });
+
+  it('has no result where there is none, and tells of errors in their own form', async () => {
+    const t = await openSqs('query');
+    await t.queue('q');
+    const { PurgeQueueResponse } = await asked(t, 'Action=PurgeQueue');
+    expect(Object.keys(PurgeQueueResponse ?? {})).toEqual(['ResponseMetadata']);
+    expect(await asked(t, 'Action=ListQueues')).toMatchObject({
+      Error: {
+        Type: 'Sender',
+        Code: 'InvalidAction',
+        Message: 'The action ListQueues is not valid for this endpoint.',
+      },
+    });
+  });
+
+  it('is not given to who takes anything, or XML as well', async () => {
+    const t = await openSqs('query');
+    await t.queue('q');
+    for (const range of ['*/*', 'text/xml', 'application/json, text/plain, */*']) {
+      const { headers } = await get(t, '/000000000000/q?Action=PurgeQueue', { accept: range });
+      expect(headers['content-type']).toBe('text/xml');
+    }
+  });
+});
+
 describe('an address', () => {
   const visit = async (url: string, headers: Record<string, string> = {}) => {
     const t = await openSqs('query');
@@ -319,6 +427,14 @@ describe('an address', () => {
     for (const path of ['/queue/us-east-1/000000000000/q', '/queue/q', '/queue/q/', '/000000000000/q/']) {
       const { payload } = await visit(`${path}?Action=GetQueueAttributes&AttributeName.1=QueueArn`);
       expect(payload).toContain('arn:aws:sqs:us-east-1:000000000000:q');
+    }
+  });
+
+  it('of two slashes is the root: some endpoints end in one', async () => {
+    const t = await openSqs('query');
+    const QueueUrl = await t.queue('q');
+    for (const get of [true, false]) {
+      expect((await t.ok('ListQueues', {}, { path: '//', get })).QueueUrls).toEqual([QueueUrl]);
     }
   });
 
