@@ -11,7 +11,7 @@ import { visibleQueues } from './visible-queues.ts';
 export type QueueWithStats = { readonly queue: Queue; readonly stats: QueueStats };
 
 /** What SQS allows and forbids beyond our own rules. @see PutQueueAsk */
-type SqsRules = Pick<PutQueueAsk, 'allowsCircles' | 'quietSeconds'>;
+type SqsRules = Pick<PutQueueAsk, 'isLenient' | 'quietSeconds'>;
 
 /** So often a change is tried again when others change the same queue at the same time. */
 const revisionsMax = 10;
@@ -37,13 +37,13 @@ export type Queues = {
     principal: Principal,
     name: QueueName,
     change: (queue: Queue) => QueueSettingsPatch,
-    rules?: Pick<SqsRules, 'allowsCircles'>,
+    rules?: Pick<SqsRules, 'isLenient'>,
   ) => Promise<void>;
   /** Changes the named settings. @throws queueNotFound, queueChanged and the faults of settings */
   readonly update: (
     principal: Principal,
     name: QueueName,
-    ask: { settings: QueueSettingsPatch; ifVersion?: number | undefined } & Pick<SqsRules, 'allowsCircles'>,
+    ask: { settings: QueueSettingsPatch; ifVersion?: number | undefined } & Pick<SqsRules, 'isLenient'>,
   ) => Promise<QueueWithStats>;
   /** Removes the queue and its messages. @throws queueNotFound */
   readonly delete: (principal: Principal, name: QueueName) => Promise<void>;

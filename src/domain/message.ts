@@ -12,7 +12,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
-import { type FaultData, fault } from './errors.ts';
+import { type FaultData, fault, isFault } from './errors.ts';
 import { contentDeduplicationId } from './fifo.ts';
 import { type Instant, secondsAfter } from './instant.ts';
 import { limits } from './limits.ts';
@@ -168,32 +168,50 @@ export type Admitted = {
 };
 
 /**
- * Checks a draft against the queue it is sent to; a refused one leaves no trace.
+ * Checks a draft against the queue it is sent to: its options first, then its size. A refused one leaves no trace.
  * @returns what to store, or the fault: emptyBody, messageTooLarge, delayTooLong, delayNotAllowed, groupRequired,
  * deduplicationIdRequired, deduplicationIdNotAllowed
  */
 export function admit(queue: Queue, draft: Draft, now: Instant): Admitted | FaultData {
   const { settings } = queue;
   if (draft.body.byteLength === 0) return fault('emptyBody', {});
+  const options = optionsFor(queue, draft);
+  if (isFault(options)) return options;
+  const { delaySeconds, groupId, deduplicationId } = options;
+  if (delaySeconds > settings.retentionSeconds) {
+    return fault('delayTooLong', { delaySeconds, delaySecondsMax: settings.retentionSeconds });
+  }
   const bytes = messageBytes(draft);
   if (bytes > settings.maxMessageBytes) {
     return fault('messageTooLarge', { bytes, bytesMax: settings.maxMessageBytes });
   }
-  if (queue.kind === 'standard') {
-    if (draft.deduplicationId !== undefined) return fault('deduplicationIdNotAllowed', { queue: queue.name });
-    const delaySeconds = draft.delaySeconds ?? settings.delaySeconds;
-    if (delaySeconds > settings.retentionSeconds) {
-      return fault('delayTooLong', { delaySeconds, delaySecondsMax: settings.retentionSeconds });
-    }
-    return { bytes, visibleAt: secondsAfter(now, delaySeconds), groupId: draft.groupId ?? '', deduplicationId: '' };
-  }
-  if (draft.groupId === undefined) return fault('groupRequired', { queue: queue.name });
+  return { bytes, visibleAt: secondsAfter(now, delaySeconds), groupId, deduplicationId };
+}
+
+type Options = { readonly delaySeconds: number; readonly groupId: string; readonly deduplicationId: string };
+type Optional = Pick<Draft, 'body' | 'delaySeconds' | 'groupId' | 'deduplicationId'>;
+
+/** What the type of a queue makes of the options of a draft, whatever its content is. */
+export const optionsFor = (queue: Queue, draft: Optional): Options | FaultData =>
+  queue.kind === 'standard' ? standardOptions(queue, draft) : fifoOptions(queue, draft);
+
+function standardOptions({ name, settings }: Queue, draft: Optional): Options | FaultData {
+  if (draft.deduplicationId !== undefined) return fault('deduplicationIdNotAllowed', { queue: name });
+  return {
+    delaySeconds: draft.delaySeconds ?? settings.delaySeconds,
+    groupId: draft.groupId ?? '',
+    deduplicationId: '',
+  };
+}
+
+function fifoOptions({ name, settings }: Queue, draft: Optional): Options | FaultData {
+  if (draft.groupId === undefined) return fault('groupRequired', { queue: name });
   // As on SQS: a FIFO queue has one delay for all, since a message of its own delay would overtake or block others.
   if (draft.delaySeconds !== undefined && draft.delaySeconds > 0) return fault('delayNotAllowed', {});
   const deduplicationId =
     draft.deduplicationId ?? (settings.contentBasedDeduplication ? contentDeduplicationId(draft.body) : undefined);
-  if (deduplicationId === undefined) return fault('deduplicationIdRequired', { queue: queue.name });
-  return { bytes, visibleAt: secondsAfter(now, settings.delaySeconds), groupId: draft.groupId, deduplicationId };
+  if (deduplicationId === undefined) return fault('deduplicationIdRequired', { queue: name });
+  return { delaySeconds: settings.delaySeconds, groupId: draft.groupId, deduplicationId };
 }
 
 /** Attributes as one text, and back: an array of [name, type, value], which keeps order and odd names. */

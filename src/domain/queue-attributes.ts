@@ -262,16 +262,19 @@ const canonical = (value: unknown): string =>
 /**
  * The settings after a change, or why they cannot be: settings of the other kind, and the rules between settings.
  * Rules that look at other queues (a dead-letter queue exists, is of the same type, allows it) are the engine's.
+ * @param options lenient: the delay may be longer than the retention; sends are refused as long as it is
  */
 export function mergeSettings(
   kind: QueueKind,
   present: QueueSettings,
   patch: QueueSettingsPatch,
+  { isLenient = false }: { readonly isLenient?: boolean | undefined } = {},
 ): QueueSettings | FaultData {
   const foreign = namedSettings(patch).find((name) => !hasSetting(kind, name));
   if (foreign !== undefined) return fault('settingNotForKind', { setting: foreign, kind });
   const merged = { ...present, ...definedOnly(patch) } as QueueSettings;
-  if (merged.delaySeconds > merged.retentionSeconds) {
+  const saysHowLong = patch.delaySeconds !== undefined || patch.retentionSeconds !== undefined;
+  if (saysHowLong && !isLenient && merged.delaySeconds > merged.retentionSeconds) {
     return fault('settingInvalid', {
       setting: 'delaySeconds',
       problem: `${merged.delaySeconds} is longer than the retention of ${merged.retentionSeconds} seconds`,

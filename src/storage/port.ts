@@ -31,14 +31,14 @@ export type PutQueueAsk = {
   readonly queue: QueueRef;
   readonly kind: QueueKind;
   readonly settings: QueueSettingsPatch;
-  /** Dead-letter queues may lead back to where they began, as SQS lets them. */
-  readonly allowsCircles?: boolean | undefined;
+  /** What SQS lets pass: dead-letter queues that lead back to where they began, a delay longer than the retention. */
+  readonly isLenient?: boolean | undefined;
   /** A new queue is refused so long after one of its name was deleted. */
   readonly quietSeconds?: number | undefined;
   readonly now: Instant;
 };
 
-export type UpdateQueueAsk = Pick<PutQueueAsk, 'queue' | 'settings' | 'allowsCircles' | 'now'> & {
+export type UpdateQueueAsk = Pick<PutQueueAsk, 'queue' | 'settings' | 'isLenient' | 'now'> & {
   readonly ifVersion?: number | undefined;
 };
 

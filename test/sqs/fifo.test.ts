@@ -1,6 +1,17 @@
 /** FIFO queues: groups, order, deduplication, sequence numbers, receive attempts. */
 import { describe, expect, it } from 'vitest';
-import { nth, on, openSqs, overBoth, type Sqs, type SqsMessage, sendEntries, textAttribute } from '../support/sqs.ts';
+import {
+  deleteEntries,
+  hideEntries,
+  nth,
+  on,
+  openSqs,
+  overBoth,
+  type Sqs,
+  type SqsMessage,
+  sendEntries,
+  textAttribute,
+} from '../support/sqs.ts';
 
 const byContent = { ContentBasedDeduplication: 'true', VisibilityTimeout: '30' };
 const all = { MaxNumberOfMessages: 10 };
@@ -137,6 +148,13 @@ overBoth('a handle of a FIFO queue', (protocol) => {
     expect(await t.refused('DeleteMessage', { QueueUrl, ReceiptHandle })).toMatchObject(error);
     const hide = { QueueUrl, ReceiptHandle, VisibilityTimeout: 5 };
     expect(await t.refused('ChangeMessageVisibility', hide)).toMatchObject(error);
+    for (const [action, list] of [
+      ['DeleteMessageBatch', deleteEntries([{ Id: 'a', ReceiptHandle }])],
+      ['ChangeMessageVisibilityBatch', hideEntries([{ Id: 'a', ReceiptHandle, VisibilityTimeout: 5 }])],
+    ] as const) {
+      const { Failed } = await t.ok(action, on(QueueUrl, list));
+      expect(Failed).toEqual([{ Id: 'a', SenderFault: true, Code: error.code, Message: error.message }]);
+    }
     await t.delete(QueueUrl, { ReceiptHandle: extended?.ReceiptHandle ?? '' });
     await t.receiveOne(QueueUrl);
     expect(await t.refused('DeleteMessage', { QueueUrl, ReceiptHandle })).toMatchObject(error);

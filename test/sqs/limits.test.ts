@@ -11,20 +11,51 @@ import { countingIds } from '../support/ids.ts';
 import { recordingLog } from '../support/log.ts';
 import { openSqs, overBoth, type Protocol } from '../support/sqs.ts';
 
-/** A facade whose queues have as many messages in flight as there can be. */
-async function openFull(protocol: Protocol) {
+/** A facade over an engine some of whose operations are others. */
+async function openWith(protocol: Protocol, operations: Partial<Storage>) {
   const clock = manualClock();
   const ids = countingIds();
   const log = recordingLog();
   const engine = await openSqlite({ directory: ':memory:', ids, log, now: clock.now() });
-  const full: Storage = {
-    ...engine,
+  return openSqs(protocol, { broker: createBroker({ storage: { ...engine, ...operations }, clock, ids, log }) });
+}
+
+/** A facade whose queues have as many messages in flight as there can be. */
+const openFull = (protocol: Protocol) =>
+  openWith(protocol, {
     receive: async ({ queue }) => {
       throw Fault.of('tooManyInFlight', { queue: queue.name, countMax: 120_000 });
     },
-  };
-  return openSqs(protocol, { broker: createBroker({ storage: full, clock, ids, log }) });
-}
+  });
+
+overBoth('what the service cannot do', (protocol) => {
+  it('is told as a fault of its own, which clients try again', async () => {
+    const t = await openWith(protocol, {
+      send: async () => {
+        throw Fault.of('overloaded', { seconds: 1 });
+      },
+    });
+    const QueueUrl = await t.queue('q');
+    expect(await t.refused('SendMessage', { QueueUrl, MessageBody: 'a' })).toMatchObject({
+      status: 503,
+      code: 'ServiceUnavailable',
+      fault: 'Receiver',
+    });
+  });
+
+  it('for a reason that nobody knows is no word of the reason', async () => {
+    const t = await openWith(protocol, {
+      send: async () => {
+        throw new Error('disk of the secret server');
+      },
+    });
+    const QueueUrl = await t.queue('q');
+    const error = await t.refused('SendMessage', { QueueUrl, MessageBody: 'a' });
+    expect(error).toMatchObject({ status: 500, code: 'InternalFailure', fault: 'Receiver' });
+    expect(error.message).not.toContain('secret');
+    expect(t.log.take().map(({ level }) => level)).toContain(50);
+  });
+});
 
 overBoth('with 120,000 messages in flight', (protocol) => {
   it('a short poll of a standard queue is over the limit, a long one finds nothing', async () => {

@@ -238,9 +238,10 @@ overBoth('attributes of a queue', (protocol) => {
 
   it.each(bounds)('%s is bounded, in Create and in Set', async (name, min, max, below, above) => {
     const t = await openSqs(protocol);
-    const QueueUrl = await t.queue('q', { MessageRetentionPeriod: '1209600' });
+    const QueueUrl = await t.queue('q');
     for (const value of [min, max]) {
-      await t.ok('SetQueueAttributes', { QueueUrl, Attributes: { MessageRetentionPeriod: '1209600', [name]: value } });
+      await t.ok('SetQueueAttributes', { QueueUrl, Attributes: { [name]: value } });
+      await t.queue(`with-${value}`, { [name]: value });
     }
     for (const value of [below, above, '', ' ', '1.5', 'x', '0x10', '1e2']) {
       const error = {
@@ -252,6 +253,21 @@ overBoth('attributes of a queue', (protocol) => {
       expect(await t.refused('SetQueueAttributes', { QueueUrl, Attributes })).toMatchObject(error);
       expect(await t.refused('CreateQueue', { QueueName: 'new', Attributes })).toMatchObject(error);
     }
+  });
+
+  it('can all be at their ends at once, also with a delay longer than the retention', async () => {
+    const t = await openSqs(protocol);
+    const QueueUrl = await t.queue('q');
+    const lowest = Object.fromEntries(bounds.map(([name, min]) => [name, min]));
+    const highest = Object.fromEntries(bounds.map(([name, , max]) => [name, max]));
+    for (const Attributes of [highest, lowest, { DelaySeconds: '900' }]) {
+      await t.ok('SetQueueAttributes', { QueueUrl, Attributes });
+    }
+    await t.queue('other', { DelaySeconds: '61', MessageRetentionPeriod: '60' });
+    expect((await t.refused('SendMessage', { QueueUrl, MessageBody: 'a' })).message).toBe(
+      'Value 900 for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 60.',
+    );
+    await t.send(QueueUrl, 'a', { DelaySeconds: 60 });
   });
 
   it('are set all or none', async () => {

@@ -388,6 +388,27 @@ overBoth('an option of a message', (protocol) => {
     }
   });
 
+  it('is looked at before the queue, the queue before its type, and its type before the content', async () => {
+    const t = await openSqs(protocol);
+    const fifo = await t.queue('q.fifo', { MaximumMessageSize: '1024' });
+    const missing = 'http://queue.test/000000000000/missing';
+    const codeOf = async (QueueUrl: string, members: Members) => {
+      const { code, message } = await t.refused('SendMessage', { QueueUrl, ...members });
+      return code === 'InvalidParameterValue' || code === 'MissingParameter' ? message : code;
+    };
+    const forbidden = { MessageBody: 'a\u0001' };
+    expect(await codeOf(missing, { DelaySeconds: 901 })).toMatch(/parameter MessageBody\.$/);
+    expect(await codeOf(missing, { ...forbidden, DelaySeconds: 901 })).toMatch(/parameter DelaySeconds is invalid/);
+    expect(await codeOf(missing, forbidden)).toBe('AWS.SimpleQueueService.NonExistentQueue');
+    for (const body of [forbidden, { MessageBody: 'x'.repeat(1_025) }]) {
+      expect(await codeOf(fifo, body)).toMatch(/parameter MessageGroupId\.$/);
+      expect(await codeOf(fifo, { ...body, MessageGroupId: 'g' })).toMatch(/^The queue should either/);
+    }
+    expect(await codeOf(fifo, { ...forbidden, MessageGroupId: 'g', MessageDeduplicationId: 'd' })).toBe(
+      'InvalidMessageContents',
+    );
+  });
+
   it('DelaySeconds beats the delay of the queue, also with 0', async () => {
     const t = await openSqs(protocol);
     const QueueUrl = await t.queue('q', { DelaySeconds: '60' });

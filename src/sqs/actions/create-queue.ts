@@ -76,7 +76,7 @@ async function create(
   { broker, principal, recreateSeconds }: ActionContext,
 ): Promise<void> {
   try {
-    const rules = { allowsCircles: true, quietSeconds: recreateSeconds };
+    const rules = { isLenient: true, quietSeconds: recreateSeconds };
     await broker.queues.put(principal, name, { kind, settings, ...rules });
   } catch (error) {
     if (!(error instanceof Fault) || error.data.fault !== 'queueExists') throw asSqsError(error, attributes);

@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { orThrow } from '../../domain/errors.ts';
+import { isFault, orThrow } from '../../domain/errors.ts';
 import { sequenceText } from '../../domain/fifo.ts';
+import { optionsFor } from '../../domain/message.ts';
 import type { QueueName } from '../../domain/queue-attributes.ts';
 import type { Sent } from '../../storage/port.ts';
 import { type ActionContext, defineAction } from '../action.ts';
 import { messageMembers, type Prepared, prepare, requireSaneOptions, type SentMessage } from '../draft.ts';
-import { asSqsError, missing } from '../errors.ts';
+import { asSqsError, errorOfFault, missing } from '../errors.ts';
 import { queueNameOf } from '../queue-url.ts';
 import { struct, text } from '../shape.ts';
 
@@ -46,7 +47,7 @@ export const sendMessage = defineAction({
   },
 });
 
-/** That the queue does not exist is said before what is wrong with the content. */
+/** That the queue does not exist, or takes no such options, is said before what is wrong with the content. */
 async function prepareFor(
   name: QueueName,
   message: SentMessage,
@@ -56,7 +57,12 @@ async function prepareFor(
   try {
     return prepare(message, traceHeader);
   } catch (error) {
-    await broker.queues.find(principal, name);
+    const queue = await broker.queues.find(principal, name);
+    const { DelaySeconds: delaySeconds, MessageGroupId: groupId, MessageDeduplicationId: deduplicationId } = message;
+    const options = optionsFor(queue, { body: noBody, delaySeconds, groupId, deduplicationId });
+    if (isFault(options)) throw errorOfFault(options, message);
     throw error;
   }
 }
+
+const noBody = Buffer.alloc(0);

@@ -21,7 +21,7 @@ export const setQueueAttributes = defineAction({
       return settings;
     };
     try {
-      await broker.queues.revise(principal, name, change, { allowsCircles: true });
+      await broker.queues.revise(principal, name, change, { isLenient: true });
     } catch (error) {
       throw asSqsError(error, attributes);
     }

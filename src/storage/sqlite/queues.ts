@@ -172,12 +172,12 @@ export function queueOperations(db: Db, ledger: Ledger, delays: Delays) {
 
   /** @throws settingNotForKind, settingInvalid, deadLetterQueueInvalid */
   function checkedSettings(ask: UpdateQueueAsk, kind: QueueKind, present: QueueSettings): QueueSettings {
-    const settings = mergeSettings(kind, present, ask.settings);
+    const settings = mergeSettings(kind, present, ask.settings, ask);
     if (isFault(settings)) throw new Fault(settings);
     const { deadLetter } = ask.settings;
     if (deadLetter !== undefined && deadLetter !== null) {
       checkDeadLetter(ask.queue, kind, settings, deadLetter);
-      if (ask.allowsCircles !== true) refuseCircle(ask.queue, deadLetter);
+      if (ask.isLenient !== true) refuseCircle(ask.queue, deadLetter);
     }
     return settings;
   }

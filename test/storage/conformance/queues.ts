@@ -137,6 +137,16 @@ export function queuesConform(engine: Engine): void {
         expect(await t.find('a.fifo')).toBeNull();
       });
 
+      it('takes a delay longer than the retention when it is told to be lenient, and other changes of that queue', async () => {
+        const t = await trial();
+        const settings = { delaySeconds: 61, retentionSeconds: 60 };
+        const ask = { queue: t.ref('q'), kind: 'standard' as const, settings, isLenient: true, now: t.now };
+        await t.storage.putQueue(ask);
+        await t.storage.updateQueue({ queue: t.ref('q'), settings: { waitSeconds: 1 }, now: t.now });
+        const outcomes = await t.trySend('q', [{ body: 'a' }, { body: 'b', delaySeconds: 60 }]);
+        expect(outcomes.map(codeOf)).toEqual(['delayTooLong', 'ok']);
+      });
+
       it('keeps names apart by case and by account', async () => {
         const t = await trial();
         const other = t.as('111111111111');
