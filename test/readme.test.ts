@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { actions } from '../src/domain/action.ts';
+import { sqsActions } from '../src/sqs/actions.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const read = (name: string) => readFileSync(path(name), 'utf8');
@@ -65,6 +66,11 @@ describe('the README', () => {
     const section = readme.split(/^## /m).find((part) => part.startsWith('Access')) ?? '';
     const rows = section.split('\n').filter((line) => line.startsWith('| `'));
     expect(rows).toEqual(Object.entries(actions).map(([action, { about }]) => `| \`${action}\` | ${about} |`));
+  });
+
+  it('has every action of SQS in its table of what is exact, each once', () => {
+    const told = firstCells(readme, 'SQS compatibility').flatMap((cell) => cell.replaceAll('`', '').split(', '));
+    expect(told.toSorted()).toEqual(sqsActions.map(({ name }) => name).toSorted());
   });
 
   it('links to files that exist', () => {
