@@ -80,8 +80,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/storage/',
   ],
   'src/cli/': ['src/config.ts', 'src/domain/', 'src/storage/startup-error.ts'],
-  // Works on the data themselves, with or without a server.
+  // They work on the data themselves, with or without a server.
+  'src/cli/commands/backup.ts': [...leaves, 'src/domain/', 'src/storage/', 'src/cli/'],
   'src/cli/commands/doctor.ts': [...leaves, 'src/domain/', 'src/storage/', 'src/cli/'],
+  'src/cli/commands/restore.ts': [...leaves, 'src/domain/', 'src/storage/', 'src/cli/'],
   'src/cli/commands/serve.ts': [
     'src/config.ts',
     'src/log.ts',
@@ -165,7 +167,7 @@ const bans: readonly Ban[] = [
     what: 'files outside storage and the command line',
     pattern: /from 'node:fs(?:\/promises)?'/,
     in: product,
-    except: /^src\/(?:storage\/(?:migrate\.ts|sqlite\/data-directory\.ts)|cli\/program\.ts)$/,
+    except: /^src\/(?:storage\/(?:migrate\.ts|sqlite\/(?:backup|data-directory)\.ts)|cli\/program\.ts)$/,
   },
   { what: 'tests that shut out others', pattern: /\b(?:it|test|describe)\.only\b/, in: code, except: /^$/ },
   { what: 'default exports', pattern: /^export default\b/m, in: product, except: /^$/ },

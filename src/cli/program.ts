@@ -7,12 +7,21 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError, processEnvironment } from '../config.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { type CommandBuilder, CommandError, type Io } from './command.ts';
+import { backupCommand } from './commands/backup.ts';
 import { configCommand } from './commands/config.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { healthcheckCommand } from './commands/healthcheck.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { serveCommand } from './commands/serve.ts';
 
-const commands: readonly CommandBuilder[] = [serveCommand, configCommand, healthcheckCommand, doctorCommand];
+const commands: readonly CommandBuilder[] = [
+  serveCommand,
+  configCommand,
+  healthcheckCommand,
+  doctorCommand,
+  backupCommand,
+  restoreCommand,
+];
 
 const io: Io = {
   env: processEnvironment(),

@@ -6,6 +6,7 @@ import { setPriority } from 'node:os';
 import { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
 import { loadConfig, type Options } from '../../config.ts';
+import { instant } from '../../domain/instant.ts';
 import { doctorOf, type Finding } from '../../storage/sqlite/doctor.ts';
 import { type Look, openToLook } from '../../storage/sqlite/look.ts';
 import { StartupError } from '../../storage/startup-error.ts';
@@ -54,9 +55,9 @@ function examine(place: string): Report {
   }
 }
 
-function reportOf({ path, db, horizon, isServed, highWaterAt }: Look): Report {
+function reportOf({ path, db, horizon, isServed }: Look): Report {
   const figure = (sql: string): number => db.prepare<[], number>(sql).pluck().get() ?? 0;
-  const findings = doctorOf(db)({ now: systemClock(highWaterAt).now(), horizon, hasUpkeep: isServed });
+  const findings = doctorOf(db)({ now: systemClock(instant(0)).now(), horizon, hasUpkeep: isServed });
   return {
     path,
     isServed,

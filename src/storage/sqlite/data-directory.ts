@@ -229,7 +229,8 @@ export function masterKeyFile(directory: string, make: () => Uint8Array): string
   }
 }
 
-function syncDirectory(path: string): void {
+/** Makes the names in it durable. */
+export function syncDirectory(path: string): void {
   const fd = openSync(path, 'r');
   fsyncSync(fd);
   closeSync(fd);

@@ -31,6 +31,7 @@ export type Finding = {
 };
 
 export type Examination = {
+  /** When it is, for what depends on time; the latest instant in the data when that is later. */
   readonly now: Instant;
   /** The commit horizon beside the data, read before the examination; absent: nothing is said about it. */
   readonly horizon?: { readonly epoch: Uint8Array; readonly commitNumber: number } | undefined;
@@ -237,24 +238,30 @@ export function doctorOf(db: Db): (ask: Examination) => readonly Finding[] {
   const examineMessages = messageExamination(db);
   const examineDeduplications = deduplicationExamination(db);
   const statements = checks.map((check) => ({ ...check, statement: db.prepare<unknown[], unknown>(check.sql) }));
-  const state = db.prepare<[], { epoch: Buffer; commitNumber: number }>(
-    'select epoch, commit_number as commitNumber from engine_state',
+  const stateOf = db.prepare<[], State>(
+    'select epoch, commit_number as commitNumber, high_water_at as highWaterAt from engine_state',
   );
   const integrity = db.prepare<[], string>('pragma integrity_check').pluck();
   const foreignKeys = db.prepare<[], unknown>('pragma foreign_key_check');
 
-  const examine = ({ now, horizon, hasUpkeep = false }: Examination): readonly Finding[] => [
-    ...statements
-      .filter(({ needsUpkeep = false }) => hasUpkeep || !needsUpkeep)
-      .map(({ promise, sql, statement }) =>
-        finding(promise, () => (sql.includes('@now') ? statement.iterate({ now }) : statement.iterate())),
-      ),
-    ...examineMessages(),
-    examineDeduplications(),
-    ...(horizon === undefined ? [] : [finding(horizonPromise, () => behind(state.get(), horizon))]),
-    finding('SQLite finds the file whole', () => integrity.all().filter((sentence) => sentence !== 'ok')),
-    finding('no row refers to one that is missing', () => foreignKeys.iterate()),
-  ];
+  const examine = (ask: Examination): readonly Finding[] => {
+    const { horizon, hasUpkeep = false } = ask;
+    const state = stateOf.get();
+    // A server may have gone on since the caller looked at the clock.
+    const now = Math.max(ask.now, state?.highWaterAt ?? 0);
+    return [
+      ...statements
+        .filter(({ needsUpkeep = false }) => hasUpkeep || !needsUpkeep)
+        .map(({ promise, sql, statement }) =>
+          finding(promise, () => (sql.includes('@now') ? statement.iterate({ now }) : statement.iterate())),
+        ),
+      ...examineMessages(),
+      examineDeduplications(),
+      ...(horizon === undefined ? [] : [finding(horizonPromise, () => behind(state, horizon))]),
+      finding('SQLite finds the file whole', () => integrity.all().filter((sentence) => sentence !== 'ok')),
+      finding('no row refers to one that is missing', () => foreignKeys.iterate()),
+    ];
+  };
   const begin = db.prepare('begin');
   const end = db.prepare('rollback');
   return (ask) => {
@@ -270,10 +277,11 @@ export function doctorOf(db: Db): (ask: Examination) => readonly Finding[] {
 
 const horizonPromise = 'every commit that was acknowledged is there';
 
+type State = { readonly epoch: Buffer; readonly commitNumber: number; readonly highWaterAt: number };
 type Horizon = NonNullable<Examination['horizon']>;
 
 /** The commits that lie between the data and the horizon; the epoch, when that is another. */
-function behind(state: { epoch: Buffer; commitNumber: number } | undefined, { epoch, commitNumber }: Horizon) {
+function behind(state: State | undefined, { epoch, commitNumber }: Horizon) {
   if (state?.epoch.equals(epoch) !== true) return ['the horizon belongs to other data'];
   const { commitNumber: reached } = state;
   return reached < commitNumber ? [{ reached, acknowledged: commitNumber }] : [];

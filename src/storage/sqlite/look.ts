@@ -5,7 +5,6 @@
  * but while it lasts the write-ahead log of a busy server cannot be begun anew, and grows.
  */
 import Database from 'better-sqlite3';
-import { type Instant, instant } from '../../domain/instant.ts';
 import { readMigrations } from '../migrate.ts';
 import { StartupError } from '../startup-error.ts';
 import { databasePath, isDirectory, isServed, readHorizon } from './data-directory.ts';
@@ -19,7 +18,6 @@ export type Look = {
   /** As it was before the look began; undefined for a file on its own, or when it is damaged. */
   readonly horizon: Examination['horizon'];
   readonly isServed: boolean;
-  readonly highWaterAt: Instant;
   readonly close: () => void;
 };
 
@@ -38,10 +36,8 @@ export function openToLook(place: string): Look {
   const db = openUntrusted(path);
   try {
     requireThisSchema(db, path);
-    const highWaterAt = db.prepare<[], number>('select high_water_at from engine_state').pluck().get();
-    if (highWaterAt === undefined) throw new StartupError(`${path} holds no data of Sluice.`);
     return {
-      ...{ path, db, horizon, isServed: isFolder && isServed(place), highWaterAt: instant(highWaterAt) },
+      ...{ path, db, horizon, isServed: isFolder && isServed(place) },
       close: () => db.close(),
     };
   } catch (error) {
