@@ -10,7 +10,6 @@ import { connect, type Socket } from 'node:net';
 export type OnAnswer = (status: number, body: Buffer) => void;
 
 const headEnd = Buffer.from('\r\n\r\n');
-const noBytes = Buffer.alloc(0);
 /** Shared by all connections: each read is dealt with before the next one begins. */
 const readBuffer = Buffer.allocUnsafeSlow(512 * 1024);
 
@@ -18,7 +17,10 @@ export class Connection {
   readonly #port: number;
   readonly #onError: (cause: Error) => void;
   #socket: Socket | undefined;
-  #rest: Buffer = noBytes;
+  /** What has arrived of an answer that is not complete yet. */
+  #parts: Buffer[] = [];
+  #byteCount = 0;
+  #neededBytes = 0;
   #onAnswer: OnAnswer | undefined;
   #isEnding = false;
 
@@ -59,25 +61,36 @@ export class Connection {
   #fail(socket: Socket, cause: Error): void {
     if (this.#socket !== socket) return;
     this.#socket = undefined;
+    this.#forget();
     if (!this.#isEnding && this.#onAnswer !== undefined) this.#onError(cause);
   }
 
   #take(chunk: Buffer): void {
-    const bytes = this.#rest.byteLength === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    const end = bytes.indexOf(headEnd);
-    const head = end === -1 ? '' : bytes.toString('latin1', 0, end);
-    const bodyStart = end + headEnd.byteLength;
-    const bodyEnd = bodyStart + lengthOf(head);
-    if (end === -1 || bytes.byteLength < bodyEnd) {
-      this.#rest = bytes === chunk ? Buffer.from(chunk) : bytes;
+    this.#byteCount += chunk.byteLength;
+    // Parts are joined only when the answer can be complete: a large one arrives in many.
+    if (this.#byteCount < this.#neededBytes) {
+      this.#parts.push(Buffer.from(chunk));
       return;
     }
-    this.#rest = noBytes;
+    const bytes = this.#parts.length === 0 ? chunk : Buffer.concat([...this.#parts, chunk]);
+    const answer = answerIn(bytes);
+    if (typeof answer === 'number') {
+      this.#neededBytes = answer;
+      this.#parts.push(Buffer.from(chunk));
+      return;
+    }
+    this.#forget();
     // The server ends a connection after so many requests, and says so in the last answer.
-    if (head.includes('\r\nconnection: close') || head.includes('\r\nConnection: close')) this.#leave();
+    if (answer.head.includes('\r\nconnection: close') || answer.head.includes('\r\nConnection: close')) this.#leave();
     const onAnswer = this.#onAnswer;
     this.#onAnswer = undefined;
-    onAnswer?.(Number(head.slice(9, 12)), bytes.subarray(bodyStart, bodyEnd));
+    onAnswer?.(Number(answer.head.slice(9, 12)), answer.body);
+  }
+
+  #forget(): void {
+    this.#parts = [];
+    this.#byteCount = 0;
+    this.#neededBytes = 0;
   }
 
   #leave(): void {
@@ -87,8 +100,42 @@ export class Connection {
   }
 }
 
-const lengthPattern = /\r\ncontent-length: (\d+)/i;
-const lengthOf = (head: string): number => Number(lengthPattern.exec(head)?.[1] ?? 0);
+type Answer = { readonly head: string; readonly body: Buffer };
+
+/**
+ * The answer that the bytes are, or how many bytes are needed before it is worth another look.
+ * Its end is told by its length or by chunks, as HTTP/1.1 has them; a body that only the connection's end ends is not
+ * understood.
+ */
+export function answerIn(bytes: Buffer): Answer | number {
+  const end = bytes.indexOf(headEnd);
+  if (end === -1) return bytes.byteLength + 1;
+  const head = bytes.toString('latin1', 0, end);
+  const start = end + headEnd.byteLength;
+  const length = lengthPattern.exec(head)?.[1];
+  if (length === undefined && chunkedPattern.test(head)) return chunkedAnswer(head, bytes, start);
+  const bodyEnd = start + Number(length ?? 0);
+  return bytes.byteLength < bodyEnd ? bodyEnd : { head, body: bytes.subarray(start, bodyEnd) };
+}
+
+const lengthPattern = /\r\ncontent-length: *(\d+)/i;
+const chunkedPattern = /\r\ntransfer-encoding: *chunked/i;
+const lineEnd = Buffer.from('\r\n');
+
+function chunkedAnswer(head: string, bytes: Buffer, start: number): Answer | number {
+  const chunks: Buffer[] = [];
+  for (let at = start; ; ) {
+    const sizeEnd = bytes.indexOf(lineEnd, at);
+    if (sizeEnd === -1) return bytes.byteLength + 1;
+    const chunkStart = sizeEnd + lineEnd.byteLength;
+    const chunkEnd = chunkStart + Number.parseInt(bytes.toString('latin1', at, sizeEnd), 16);
+    const next = chunkEnd + lineEnd.byteLength;
+    if (bytes.byteLength < next) return next;
+    if (chunkEnd === chunkStart) return { head, body: Buffer.concat(chunks) };
+    chunks.push(bytes.subarray(chunkStart, chunkEnd));
+    at = next;
+  }
+}
 
 /** A request as bytes. */
 export function requestBytes(method: string, path: string, body?: string | Buffer, headers = ''): Buffer {

@@ -1,10 +1,9 @@
 /**
- * The load generator: a process of its own, pinned away from the server, told by the bench what to do.
- *
- * It runs one job at a time: so many connections, each in a conversation, for so long; or long polls that wait while
- * one connection sends. Work is counted between the end of the warm-up and the end of the job.
+ * The load generator that speaks HTTP: so many connections, each in a conversation, for so long; or long polls that wait
+ * while one connection sends.
  */
 import { Connection, requestBytes } from './connection.ts';
+import { Counter, type LoadResult, measure, pause, serveJobs } from './generator.ts';
 import { quantile } from './numbers.ts';
 import { restScripts, type ScriptOptions } from './scripts.ts';
 import { sqsScripts } from './sqs-scripts.ts';
@@ -36,72 +35,6 @@ export type LongPolls = {
 
 export type Job = Drive | LongPolls;
 
-export type LoadSays =
-  | { readonly says: 'ready' }
-  /** The measured part begins or ends: the bench reads the server's clocks. */
-  | { readonly says: 'begin' | 'end' }
-  | { readonly says: 'done'; readonly result: LoadResult }
-  | { readonly says: 'failed'; readonly message: string };
-
-export type LoadResult = {
-  readonly units: number;
-  readonly requests: number;
-  readonly seconds: number;
-  readonly unitsPerSecond: number;
-  readonly requestsPerSecond: number;
-  /** Milliseconds from a request's first byte to its answer's last; of long polls, from the send to the answer. */
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** Share of one core that the generator used. */
-  readonly cpu: number;
-};
-
-const tell = (message: LoadSays): void => {
-  process.send?.(message);
-};
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** Counts what happens between begin and end. */
-class Counter {
-  units = 0;
-  requests = 0;
-  readonly waits: number[] = [];
-  #isOn = false;
-  #startedAt = 0;
-  #cpu = process.cpuUsage();
-
-  begin(): void {
-    this.#isOn = true;
-    this.#startedAt = performance.now();
-    this.#cpu = process.cpuUsage();
-    tell({ says: 'begin' });
-  }
-
-  count(units: number, ms: number): void {
-    if (!this.#isOn) return;
-    this.requests += 1;
-    this.units += units;
-    this.waits.push(ms);
-  }
-
-  end(): LoadResult {
-    this.#isOn = false;
-    const seconds = (performance.now() - this.#startedAt) / 1_000;
-    const { user, system } = process.cpuUsage(this.#cpu);
-    tell({ says: 'end' });
-    return {
-      units: this.units,
-      requests: this.requests,
-      seconds,
-      unitsPerSecond: this.units / seconds,
-      requestsPerSecond: this.requests / seconds,
-      p50Ms: quantile(this.waits, 0.5),
-      p99Ms: quantile(this.waits, 0.99),
-      cpu: (user + system) / 1e6 / seconds,
-    };
-  }
-}
-
 /** Runs the conversations; each ends after the answer it waits for, and a life in hand is finished. */
 async function drive(job: Drive): Promise<LoadResult> {
   const counter = new Counter();
@@ -131,14 +64,12 @@ async function drive(job: Drive): Promise<LoadResult> {
       step();
     });
 
-  const conversations = Promise.all(Array.from({ length: job.connections }, converse));
-  await Promise.race([pause(job.warmSeconds * 1_000), failure]);
-  counter.begin();
-  await Promise.race([pause(job.seconds * 1_000), enough, failure]);
-  const result = counter.end();
-  isOver = true;
-  await Promise.race([conversations, failure]);
-  return result;
+  const all = Promise.all(Array.from({ length: job.connections }, converse));
+  const conversations = Promise.race([all, failure]);
+  const end = () => {
+    isOver = true;
+  };
+  return await measure(counter, job, { conversations, end, enough });
 }
 
 /** Bodies of wake-up messages: the number tells when it was sent. */
@@ -195,17 +126,4 @@ async function longPolls(job: LongPolls): Promise<LoadResult> {
   return { ...idle, p50Ms: quantile(waking.waits, 0.5), p99Ms: quantile(waking.waits, 0.99) };
 }
 
-process.on('message', (job: Job) => {
-  const work = job.does === 'longPolls' ? longPolls(job) : drive(job);
-  work.then(
-    (result) => tell({ says: 'done', result }),
-    (cause: unknown) => {
-      tell({ says: 'failed', message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) });
-      // Connections may still be in their conversations: a generator that failed is not used again.
-      process.disconnect();
-      process.exit(1);
-    },
-  );
-});
-process.on('disconnect', () => process.exit());
-tell({ says: 'ready' });
+serveJobs((job: Job) => (job.does === 'longPolls' ? longPolls(job) : drive(job)));

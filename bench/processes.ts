@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { Job, LoadResult, LoadSays } from './load.ts';
+import type { LoadResult, LoadSays } from './generator.ts';
+import type { Job } from './load.ts';
 import type { ServerHears, ServerSays, Watch } from './server.ts';
 
 /** How `npm start` and the image start the server. */
@@ -61,28 +62,31 @@ export function startNode(
   });
 }
 
-/** The next message that fits. @throws when the process ends before */
-async function heard<T extends { says: string }, S extends T['says']>(
+/**
+ * The next message that fits. It listens all the time: two messages may arrive at once.
+ * @throws when the process ends before
+ */
+function heard<T extends { says: string }, S extends T['says']>(
   child: ChildProcess,
   says: readonly S[],
 ): Promise<Extract<T, { says: S }>> {
-  const abort = new AbortController();
-  const ended = once(child, 'exit', { signal: abort.signal }).then(([code, signal]) => {
-    throw new Error(`A process of the bench ended early (${code ?? signal}).`);
+  return new Promise((resolve, reject) => {
+    const listen = (said: T) => {
+      if (!(says as readonly string[]).includes(said.says)) return;
+      leave();
+      resolve(said as Extract<T, { says: S }>);
+    };
+    const ended = (code: number | null, signal: NodeJS.Signals | null) => {
+      leave();
+      reject(new Error(`A process of the bench ended early (${code ?? signal}).`));
+    };
+    const leave = () => {
+      child.off('message', listen);
+      child.off('exit', ended);
+    };
+    child.on('message', listen);
+    child.on('exit', ended);
   });
-  ended.catch(() => undefined);
-  const message = (async () => {
-    while (true) {
-      const [said] = (await once(child, 'message', { signal: abort.signal })) as [T];
-      if ((says as readonly string[]).includes(said.says)) return said as Extract<T, { says: S }>;
-    }
-  })();
-  message.catch(() => undefined);
-  try {
-    return await Promise.race([message, ended]);
-  } finally {
-    abort.abort();
-  }
 }
 
 export type ServerOptions = {
@@ -96,7 +100,7 @@ export type ServerOptions = {
   readonly nodeArgs?: readonly string[];
 };
 
-export class ServerProcess {
+export class ServerProcess implements Watched {
   readonly #child: ChildProcess;
   readonly port: number;
 
@@ -172,21 +176,29 @@ export type Driven = LoadResult & {
   readonly watch: Watch;
 };
 
-export class LoadProcess {
+/** A server whose processor time is told while load runs. */
+export interface Watched {
+  readonly pid: number;
+  beginWatch(): void;
+  endWatch(): Promise<Watch>;
+}
+
+export class LoadProcess<J = Job> {
   readonly #child: ChildProcess;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
   }
 
-  static async start(cores: string | undefined): Promise<LoadProcess> {
-    const child = startNode([pathOf('load.ts')], cores);
+  /** @param program a load generator, as a path from the bench's folder */
+  static async start<J = Job>(cores: string | undefined, program = 'load.ts'): Promise<LoadProcess<J>> {
+    const child = startNode([pathOf(program)], cores);
     await heard<LoadSays, 'ready'>(child, ['ready']);
-    return new LoadProcess(child);
+    return new LoadProcess<J>(child);
   }
 
   /** @param server whose processor time is read at the beginning and the end of the measured part */
-  async run(job: Job, server: ServerProcess): Promise<Driven> {
+  async run(job: J, server: Watched): Promise<Driven> {
     let begun: Times | undefined;
     let ended: Times | undefined;
     let watch: Promise<Watch> | undefined;
@@ -204,7 +216,7 @@ export class LoadProcess {
     };
     this.#child.on('message', read);
     const answer = heard<LoadSays, 'done' | 'failed'>(this.#child, ['done', 'failed']);
-    this.#child.send(job);
+    this.#child.send(job as object);
     const said = await answer.finally(() => this.#child.off('message', read));
     if (said.says === 'failed') throw new Error(`The load generator failed: ${said.message}`);
     if (watch === undefined) throw new Error('The load generator told no end.');
@@ -230,10 +242,20 @@ function times(pid: number): Times | undefined {
     });
     const sum = (some: typeof threads) => some.reduce((total, { ns }) => total + ns, 0);
     const main = sum(threads.filter(({ isMain }) => isMain));
-    return { at: performance.now(), main, all: sum(threads), machine: machineBusyNs() };
+    // The process's own count includes threads that have ended, in steps of 10 ms.
+    return { at: performance.now(), main, all: Math.max(sum(threads), processNs(pid)), machine: machineBusyNs() };
   } catch {
     return undefined;
   }
+}
+
+/** @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
+function processNs(pid: number): number {
+  // The name, in parentheses, may hold anything.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 1e7;
 }
 
 /** Nanoseconds that all cores have worked, in steps of 10 ms. @see https://man7.org/linux/man-pages/man5/proc_stat.5.html */

@@ -22,6 +22,16 @@ export type ScriptOptions = {
   readonly groups?: number | undefined;
   /** Messages per request, of batches. */
   readonly batch?: number | undefined;
+  /** Messages go to so many queues in turn, named `queue-0`, `queue-1` and so on. */
+  readonly queues?: number | undefined;
+  /** Where SQS finds the queue; the default is what Sluice says. */
+  readonly queueUrl?: string | undefined;
+  /** What SQS requests say of who sends them, where it is not verified. */
+  readonly authorization?: string | undefined;
+  /** A receive waits so long for a message (0). */
+  readonly waitSeconds?: number | undefined;
+  /** So many receives of one client may find nothing in a row and are made again (0: the first is a failure). */
+  readonly emptyMax?: number | undefined;
 };
 
 const textType = 'Content-Type: text/plain\r\n';
@@ -68,18 +78,22 @@ function batchRequests(options: ScriptOptions): () => Buffer {
   return () => request;
 }
 
-const receiveRequest = (queue: string, max: number): Buffer =>
-  requestBytes('POST', `/v1/queues/${queue}/messages/receive?max=${max}`, '');
+const receiveRequest = (queue: string, max: number, waitSeconds = 0): Buffer =>
+  requestBytes(
+    'POST',
+    `/v1/queues/${queue}/messages/receive?max=${max}${waitSeconds > 0 ? `&wait=${waitSeconds}` : ''}`,
+    '',
+  );
 
 const handleMark = Buffer.from('"receiptHandle":"');
 const quote = 0x22;
 
-/** The texts that follow each mark, up to a quote: the receipt handles of a receive's answer. */
-export function textsAfter(mark: string | Buffer, body: Buffer): string[] {
+/** The texts that follow each mark, up to a quote or what else ends them: the receipt handles of a receive's answer. */
+export function textsAfter(mark: string | Buffer, body: Buffer, endMark: number = quote): string[] {
   const texts: string[] = [];
   for (let at = body.indexOf(mark); at !== -1; at = body.indexOf(mark, at)) {
     const start = at + mark.length;
-    at = body.indexOf(quote, start);
+    at = body.indexOf(endMark, start);
     texts.push(body.toString('latin1', start, at));
   }
   return texts;
@@ -88,6 +102,19 @@ export function textsAfter(mark: string | Buffer, body: Buffer): string[] {
 export function mustBe(expected: number, status: number, body: Buffer): void {
   if (status !== expected)
     throw new Error(`Answered ${status} instead of ${expected}: ${body.toString().slice(0, 500)}`);
+}
+
+/**
+ * Whether a receive found something; asked of each receive of one client.
+ * @throws when more than `emptyMax` in a row found nothing: the row would measure something else
+ */
+export function finder(emptyMax = 0): (count: number) => boolean {
+  let emptyCount = 0;
+  return (count) => {
+    emptyCount = count > 0 ? 0 : emptyCount + 1;
+    if (emptyCount > emptyMax) throw new Error('A receive found the queue empty.');
+    return count > 0;
+  };
 }
 
 /** The one handle of an answer. @throws when the queue was empty: the row would measure something else */
@@ -151,7 +178,8 @@ export const third = 1 / 3;
 function life(options: ScriptOptions): Script {
   const { queue } = options;
   const sendNext = sendRequests(options);
-  const receive = receiveRequest(queue, 1);
+  const receive = receiveRequest(queue, 1, options.waitSeconds);
+  const isFound = finder(options.emptyMax);
   let step: 'send' | 'receive' | 'delete' = 'send';
   let handle = '';
   return {
@@ -164,6 +192,7 @@ function life(options: ScriptOptions): Script {
           return third;
         case 'receive':
           mustBe(200, status, body);
+          if (!isFound(body.includes(handleMark) ? 1 : 0)) return 0;
           handle = handleOf(body);
           step = 'delete';
           return third;
@@ -174,6 +203,21 @@ function life(options: ScriptOptions): Script {
       }
     },
     isAtRest: () => step === 'send',
+  };
+}
+
+/** Each life in the next of many queues. A unit is a life. */
+function spreadLife(options: ScriptOptions): Script {
+  const { queue, queues = 1 } = options;
+  const begin = () => life({ ...options, queue: `${queue}-${nextDraw() % queues}` });
+  let current = begin();
+  return {
+    next() {
+      if (current.isAtRest()) current = begin();
+      return current.next();
+    },
+    answered: (status, body) => current.answered(status, body),
+    isAtRest: () => current.isAtRest(),
   };
 }
 
@@ -222,4 +266,4 @@ function fill(options: ScriptOptions): Script {
   };
 }
 
-export const restScripts = { reference, send, receiveDelete, life, batchLife, fill } as const;
+export const restScripts = { reference, send, receiveDelete, life, spreadLife, batchLife, fill } as const;

@@ -16,25 +16,72 @@ import {
 } from '../src/sqs/canonical-request.ts';
 import { requestBytes } from './connection.ts';
 import { benchKey } from './key.ts';
-import { mustBe, type Script, type ScriptOptions, textOf, textsAfter, third } from './scripts.ts';
+import { finder, mustBe, type Script, type ScriptOptions, textOf, textsAfter, third } from './scripts.ts';
 
-const queueUrl = (queue: string): string => `http://localhost/${defaultAccount}/${queue}`;
+const urlOf = ({ queue, queueUrl }: ScriptOptions): string => queueUrl ?? `http://localhost/${defaultAccount}/${queue}`;
 const jsonType = 'application/x-amz-json-1.0';
 
-const linesOf = (headers: Readonly<Record<string, string>>): string =>
+type Headers = Readonly<Record<string, string>>;
+const linesOf = (headers: Headers): string =>
   Object.entries(headers)
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join('');
 
 /** An action in JSON. */
-function jsonRequest(action: string, input: object, isSigned = false): Buffer {
+function jsonRequest(action: string, input: object, sign: (headers: Headers, body: string) => Headers): Buffer {
   const body = JSON.stringify(input);
   const headers = { 'Content-Type': jsonType, 'X-Amz-Target': `AmazonSQS.${action}` };
-  return requestBytes('POST', '/', body, linesOf(isSigned ? signed(headers, body) : headers));
+  return requestBytes('POST', '/', body, linesOf(sign(headers, body)));
 }
 
+const withAuthorization =
+  ({ authorization }: ScriptOptions) =>
+  (headers: Headers): Headers =>
+    authorization === undefined ? headers : { ...headers, Authorization: authorization };
+
+const queryType = 'application/x-www-form-urlencoded';
+
+/** An action in Query: a list is spread over members that are numbered from 1. */
+function queryRequest(action: string, input: object, sign: (headers: Headers) => Headers): Buffer {
+  const form = new URLSearchParams({ Action: action, Version: '2012-11-05' });
+  for (const [name, value] of Object.entries(input)) {
+    if (!Array.isArray(value)) form.set(name, String(value));
+    else {
+      const members = value.flatMap((entry: object, i) =>
+        Object.entries(entry).map(
+          ([member, text]) => [`${action}RequestEntry.${i + 1}.${member}`, String(text)] as const,
+        ),
+      );
+      for (const [member, text] of members) form.set(member, text);
+    }
+  }
+  return requestBytes('POST', '/', form.toString(), linesOf(sign({ 'Content-Type': queryType })));
+}
+
+/** How an action is asked for, and where its answer tells what a life needs to know. */
+type Codec = {
+  readonly request: (action: string, input: object) => Buffer;
+  readonly handles: (body: Buffer) => readonly string[];
+  readonly failureMark: string;
+};
+
+const angle = 0x3c;
+const tightMark = '"ReceiptHandle":"';
+/** Some servers write JSON with a space after the colon. */
+const looseMark = '"ReceiptHandle": "';
+const json = (options: ScriptOptions): Codec => ({
+  request: (action, input) => jsonRequest(action, input, withAuthorization(options)),
+  handles: (body) => textsAfter(body.includes(looseMark) ? looseMark : tightMark, body),
+  failureMark: '"Failed":[{',
+});
+const query = (options: ScriptOptions): Codec => ({
+  request: (action, input) => queryRequest(action, input, withAuthorization(options)),
+  handles: (body) => textsAfter('<ReceiptHandle>', body, angle),
+  failureMark: '<BatchResultErrorEntry>',
+});
+
 /** The headers, and those that a client adds to sign a request to `/`. */
-function signed(given: Readonly<Record<string, string>>, body: string): Readonly<Record<string, string>> {
+function signed(given: Headers, body: string): Headers {
   const time = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '');
   const payloadHash = hash('sha256', body, 'hex');
   const headers = { ...given, 'X-Amz-Content-Sha256': payloadHash, 'X-Amz-Date': time };
@@ -54,25 +101,23 @@ const repeats = (request: Buffer): Script => ({
   next: () => request,
   answered(status, body) {
     mustBe(200, status, body);
+    // A server may answer 200 to what it took for something else.
+    if (!body.includes('MessageId')) throw new Error(`Not the answer of a send: ${body.toString().slice(0, 500)}`);
     return 1;
   },
   isAtRest: () => true,
 });
 
-const messageOf = ({ queue, bodyBytes }: ScriptOptions) => ({
-  QueueUrl: queueUrl(queue),
-  MessageBody: textOf(bodyBytes),
+const messageOf = (options: ScriptOptions) => ({
+  QueueUrl: urlOf(options),
+  MessageBody: textOf(options.bodyBytes),
 });
-const sqsSend = (options: ScriptOptions): Script => repeats(jsonRequest('SendMessage', messageOf(options)));
-const sqsSignedSend = (options: ScriptOptions): Script => repeats(jsonRequest('SendMessage', messageOf(options), true));
+const sqsSend = (options: ScriptOptions): Script => repeats(json(options).request('SendMessage', messageOf(options)));
+const sqsSignedSend = (options: ScriptOptions): Script =>
+  repeats(jsonRequest('SendMessage', messageOf(options), signed));
+const sqsQuerySend = (options: ScriptOptions): Script =>
+  repeats(query(options).request('SendMessage', messageOf(options)));
 
-function sqsQuerySend(options: ScriptOptions): Script {
-  const form = new URLSearchParams({ Action: 'SendMessage', Version: '2012-11-05', ...messageOf(options) });
-  const type = 'Content-Type: application/x-www-form-urlencoded\r\n';
-  return repeats(requestBytes('POST', '/', form.toString(), type));
-}
-
-const handleMark = '"ReceiptHandle":"';
 type Life = 'send' | 'receive' | 'delete';
 const nextOf: Readonly<Record<Life, Life>> = { send: 'receive', receive: 'delete', delete: 'send' };
 
@@ -80,18 +125,19 @@ const nextOf: Readonly<Record<Life, Life>> = { send: 'receive', receive: 'delete
 type Form = { readonly count: number; readonly send: Buffer; readonly delete: (handles: readonly string[]) => Buffer };
 
 /** Sends, receives, deletes. A unit is a life of one message. */
-function lives({ queue }: ScriptOptions, form: Form): Script {
-  const receive = jsonRequest('ReceiveMessage', { QueueUrl: queueUrl(queue), MaxNumberOfMessages: form.count });
+function lives(codec: Codec, options: ScriptOptions, form: Form): Script {
+  const receive = codec.request('ReceiveMessage', { QueueUrl: urlOf(options), MaxNumberOfMessages: form.count });
+  const isFound = finder(options.emptyMax);
   let step: Life = 'send';
   let handles: readonly string[] = [];
   return {
     next: () => (step === 'send' ? form.send : step === 'receive' ? receive : form.delete(handles)),
     answered(status, body) {
       mustBe(200, status, body);
-      if (body.includes('"Failed":[{')) throw new Error(`An entry failed: ${body.toString().slice(0, 500)}`);
+      if (body.includes(codec.failureMark)) throw new Error(`An entry failed: ${body.toString().slice(0, 500)}`);
       if (step === 'receive') {
-        handles = textsAfter(handleMark, body);
-        if (handles.length === 0) throw new Error('A receive found the queue empty.');
+        handles = codec.handles(body);
+        if (!isFound(handles.length)) return 0;
       }
       const count = step === 'send' ? form.count : handles.length;
       step = nextOf[step];
@@ -101,29 +147,42 @@ function lives({ queue }: ScriptOptions, form: Form): Script {
   };
 }
 
-function sqsLife(options: ScriptOptions): Script {
-  const QueueUrl = queueUrl(options.queue);
-  return lives(options, {
+function singleLife(codec: Codec, options: ScriptOptions): Script {
+  const QueueUrl = urlOf(options);
+  return lives(codec, options, {
     count: 1,
-    send: jsonRequest('SendMessage', messageOf(options)),
-    delete: ([ReceiptHandle]) => jsonRequest('DeleteMessage', { QueueUrl, ReceiptHandle }),
+    send: codec.request('SendMessage', messageOf(options)),
+    delete: ([ReceiptHandle]) => codec.request('DeleteMessage', { QueueUrl, ReceiptHandle }),
   });
 }
 
-function sqsBatchLife(options: ScriptOptions): Script {
+function batchLife(codec: Codec, options: ScriptOptions): Script {
   const { batch: count = 10, bodyBytes } = options;
-  const QueueUrl = queueUrl(options.queue);
+  const QueueUrl = urlOf(options);
   const MessageBody = textOf(bodyBytes);
   const Entries = Array.from({ length: count }, (_, i) => ({ Id: `m${i}`, MessageBody }));
-  return lives(options, {
+  return lives(codec, options, {
     count,
-    send: jsonRequest('SendMessageBatch', { QueueUrl, Entries }),
+    send: codec.request('SendMessageBatch', { QueueUrl, Entries }),
     delete: (handles) =>
-      jsonRequest('DeleteMessageBatch', {
+      codec.request('DeleteMessageBatch', {
         QueueUrl,
         Entries: handles.map((ReceiptHandle, i) => ({ Id: `m${i}`, ReceiptHandle })),
       }),
   });
 }
 
-export const sqsScripts = { sqsSend, sqsSignedSend, sqsQuerySend, sqsLife, sqsBatchLife } as const;
+const sqsLife = (options: ScriptOptions): Script => singleLife(json(options), options);
+const sqsBatchLife = (options: ScriptOptions): Script => batchLife(json(options), options);
+const sqsQueryLife = (options: ScriptOptions): Script => singleLife(query(options), options);
+const sqsQueryBatchLife = (options: ScriptOptions): Script => batchLife(query(options), options);
+
+export const sqsScripts = {
+  sqsSend,
+  sqsSignedSend,
+  sqsLife,
+  sqsBatchLife,
+  sqsQuerySend,
+  sqsQueryLife,
+  sqsQueryBatchLife,
+} as const;
