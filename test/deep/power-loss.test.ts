@@ -7,13 +7,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { instant } from '../../src/domain/instant.ts';
-import { audit } from '../../src/storage/sqlite/doctor.ts';
-import { openStore } from '../../src/storage/sqlite/store.ts';
 import { chance, pick } from '../support/chance.ts';
 import { CrashDisk, crashModels } from '../support/crash-disk.ts';
-import { type Ack, Deeds, readData } from '../support/deeds.ts';
+import { type Ack, Deeds, problemsOf } from '../support/deeds.ts';
 import { buildShim, type DiskEvent, readShimLog, shimEnvironment } from '../support/disk-shim.ts';
-import { countingIds } from '../support/ids.ts';
 import { runMixedLoad } from '../support/mixed-load.ts';
 import { type ServerProcess, startServer, temporaryFolder } from '../support/process.ts';
 import { sizeOf } from '../support/sizes.ts';
@@ -118,22 +115,6 @@ function put(files: Files, folder: string): void {
   for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes, { mode: 0o600 });
 }
 
-/** What is wrong with a disk on which these acknowledgements must have had their effect. */
-function problemsOf(folder: string, deeds: Deeds, isAcked: (ack: Ack) => boolean): readonly string[] {
-  const now = instant(Date.now());
-  let store: ReturnType<typeof openStore>;
-  try {
-    store = openStore({ directory: folder, ids: countingIds(), now });
-  } catch (error) {
-    return [`it does not open: ${error instanceof Error ? error.message : String(error)}`];
-  }
-  try {
-    return [...audit(store.db, now), ...deeds.broken(readData(store.db), isAcked)];
-  } finally {
-    store.close();
-  }
-}
-
 async function serveOnce(folder: string): Promise<void> {
   const server: ServerProcess = startServer(folder);
   const queue = `${await server.url}/v1/queues/after-the-cut`;
@@ -161,7 +142,7 @@ describe('a power cut', () => {
       const isAcked = (ack: Ack) => (answers.get(ack) ?? Number.POSITIVE_INFINITY) < point;
       for (const model of crashModels) {
         put(disk.cut(model, random), folder);
-        const found = problemsOf(folder, recording.deeds, isAcked);
+        const found = problemsOf(folder, recording.deeds, { isAcked, now: instant(Date.now()) });
         problems.push(...found.slice(0, 3).map((problem) => `cut before event ${point}, ${model}: ${problem}`));
         states += 1;
         if (states % statesPerServer === 0) await serveOnce(folder);
@@ -196,7 +177,7 @@ describe('a power cut', () => {
     }
     const cut = (isKept: (name: string) => boolean) => {
       put(new Map([...disk.cut('none', random)].filter(([name]) => isKept(name))), folder);
-      return problemsOf(folder, recording.deeds, isAcked);
+      return problemsOf(folder, recording.deeds, { isAcked, now: instant(Date.now()) });
     };
     expect(cut(() => true)).toEqual([expect.stringMatching(/acknowledged messages are missing/)]);
     expect(cut((name) => name !== 'horizon')).toContainEqual(

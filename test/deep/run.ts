@@ -5,11 +5,16 @@ import { dirname, join } from 'node:path';
 import { fullVariable } from '../support/sizes.ts';
 
 const flag = '--full';
-const args = process.argv.slice(2);
+/** A test of full size may take all night. */
+const fullTimeoutMs = 12 * 3_600_000;
+const isFull = process.argv.includes(flag);
+const args = [
+  ...process.argv.slice(2).filter((arg) => arg !== flag),
+  ...(isFull ? [`--testTimeout=${fullTimeoutMs}`] : []),
+];
 const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
-const { status } = spawnSync(
-  process.execPath,
-  [vitest, 'run', '--project', 'deep', ...args.filter((arg) => arg !== flag)],
-  { stdio: 'inherit', env: { ...process.env, [fullVariable]: String(args.includes(flag)) } },
-);
+const { status } = spawnSync(process.execPath, [vitest, 'run', '--project', 'deep', ...args], {
+  stdio: 'inherit',
+  env: { ...process.env, [fullVariable]: String(isFull) },
+});
 process.exitCode = status ?? 1;

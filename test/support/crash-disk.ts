@@ -119,6 +119,7 @@ export class CrashDisk {
       case 'sync':
         return this.#sync(event.name);
       case 'answer':
+      case 'fault':
         return;
     }
   }

@@ -2,7 +2,11 @@
  * What clients did, and what each acknowledgement promises of the data from then on. The server is not asked: which
  * acknowledgements count is said by whoever looks at the data, so the same deeds judge the data of any moment.
  */
+import type { Instant } from '../../src/domain/instant.ts';
 import type { Db } from '../../src/storage/sqlite/database.ts';
+import { audit } from '../../src/storage/sqlite/doctor.ts';
+import { openStore, type Store } from '../../src/storage/sqlite/store.ts';
+import { countingIds } from './ids.ts';
 
 /** The id of a request that was answered with 2xx. */
 export type Ack = string;
@@ -74,6 +78,28 @@ export class Deeds {
       .filter(([, count]) => count !== this.batchEntryCount)
       .map(([batch, count]) => `${batch} has ${count} of ${this.batchEntryCount} entries`);
     return [...messages, ...queues, ...settings, ...tasks, ...batches];
+  }
+}
+
+/**
+ * What is wrong with the data in a folder: they do not open, are not sound, or lack what was acknowledged.
+ * @param isAcked whether the acknowledgement had left the server by then
+ */
+export function problemsOf(
+  folder: string,
+  deeds: Deeds,
+  { isAcked, now }: { readonly isAcked: (ack: Ack) => boolean; readonly now: Instant },
+): readonly string[] {
+  let store: Store;
+  try {
+    store = openStore({ directory: folder, ids: countingIds(), now });
+  } catch (error) {
+    return [`it does not open: ${error instanceof Error ? error.message : String(error)}`];
+  }
+  try {
+    return [...audit(store.db, now), ...deeds.broken(readData(store.db), isAcked)];
+  } finally {
+    store.close();
   }
 }
 

@@ -3,7 +3,7 @@
  *
  *   SHIM_FOLDER  the folder whose files are meant; everything else passes through
  *   SHIM_LOG     a file: every change below the folder is appended to it, and the head of every answer of 2xx that is
- *                written to a socket, in the one order in which they happened
+ *                written to a socket, in the one order in which they happened; and when a fault came
  *   SHIM_FAULT   operation:error:nth:times:suffix; the nth call of that operation (1 is the first) goes wrong, once or
  *                for ever. Operations: write, sync, truncate, open, unlink. Errors: EIO, ENOSPC, short (half of the
  *                bytes are written), kill (the process dies in place of the call). Suffix: only files whose name ends
@@ -96,6 +96,7 @@ static int is_due(const char *operation, const char *name) {
   if (suffix > length || strcmp(name + length - suffix, fault.suffix) != 0) return 0;
   fault.seen += 1;
   int due = fault.is_persistent ? fault.seen >= fault.nth : fault.seen == fault.nth;
+  if (due) append('f', name, 0, operation, strlen(operation));
   if (due && fault.is_kill) kill(getpid(), SIGKILL);
   return due;
 }

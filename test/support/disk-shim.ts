@@ -54,6 +54,8 @@ export type DiskEvent =
   | { readonly kind: 'rename'; readonly name: string; readonly to: string }
   /** The empty name is the folder itself. */
   | { readonly kind: 'sync'; readonly name: string }
+  /** A call went wrong, as it was told to. */
+  | { readonly kind: 'fault'; readonly name: string; readonly operation: string }
   /** An answer of 2xx left the server. */
   | { readonly kind: 'answer'; readonly requestId: string };
 
@@ -87,6 +89,8 @@ function eventOf(kind: string, name: string, offset: number, bytes: Buffer): Dis
       return { kind: 'rename', name, to: bytes.toString() };
     case 's':
       return { kind: 'sync', name };
+    case 'f':
+      return { kind: 'fault', name, operation: bytes.toString() };
     case 'a':
       return { kind: 'answer', requestId: /\r\nx-request-id: (\S+)\r\n/i.exec(bytes.toString('latin1'))?.[1] ?? '' };
     default:

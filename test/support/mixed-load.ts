@@ -35,7 +35,7 @@ const queues: Readonly<Record<string, object>> = {
 /** Runs all clients until it is over. */
 export async function runMixedLoad(options: LoadOptions): Promise<void> {
   const load = createLoad(options);
-  await load.prepare();
+  if (!(await load.prepare())) return;
   const { send, work, batch, purge, administer, redrive, order, carry } = load.clients;
   const clients = [send, send, work, work, batch, purge, administer, redrive, order];
   if (options.isHeavy) clients.push(carry, carry);
@@ -211,12 +211,15 @@ function createLoad({ url, deeds, random, isOver, number }: LoadOptions) {
 
   return {
     clients,
-    async prepare() {
+    /** @returns whether all the queues are there */
+    async prepare(): Promise<boolean> {
       for (const [name, settings] of Object.entries(queues)) {
         // What was changed since is left as it is.
         const answer = await call('PUT', `queues/${name}`, settings);
-        if (answer !== undefined) deeds.queues.push({ name, by: answer.ack });
+        if (answer === undefined) return false;
+        deeds.queues.push({ name, by: answer.ack });
       }
+      return true;
     },
     async repeat(client: () => Promise<unknown>) {
       while (!isOver() && (await client()) !== undefined);

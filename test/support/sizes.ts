@@ -12,6 +12,11 @@ const isFull = process.env[fullVariable] === 'true';
 const sizes = {
   /** Disks as a power cut may leave them. */
   crashStates: [1_500, 100_000],
+  /** Servers killed under load. */
+  kills: [45, 1_600],
+  fifoKills: [15, 400],
+  /** Calls to the disk that go wrong, one per server; at full size each one at which it can. */
+  diskFaults: [57, Number.POSITIVE_INFINITY],
 } as const satisfies Record<string, readonly [everyChange: number, full: number]>;
 
 export const sizeOf = (name: keyof typeof sizes): number => sizes[name][isFull ? 1 : 0];

@@ -118,7 +118,7 @@ export function openHorizon(directory: string, epoch: Uint8Array): Horizon {
     write(commitNumber) {
       bytes.writeBigUInt64BE(BigInt(commitNumber), 16);
       bytes.writeUInt32BE(crc32(bytes.subarray(0, 28)), 28);
-      writeSync(fd, bytes, 0, horizonBytes, 0);
+      if (writeSync(fd, bytes, 0, horizonBytes, 0) < horizonBytes) throw new Error('The horizon was written in part.');
     },
     sync: () => fdatasyncSync(fd),
     close: () => closeSync(fd),

@@ -99,15 +99,19 @@ describe('the data directory', () => {
     await expect(start({ ids })).rejects.toThrow(/not the one that was served from this directory/);
   });
 
-  it('ends the engine when the horizon cannot be written after a commit, and stores nothing twice', async () => {
+  const failWriting = () => {
+    throw Object.assign(new Error('EIO'), { code: 'EIO' });
+  };
+  it.each([
+    ['cannot be written', failWriting],
+    ['is written in part', () => 31],
+  ])('ends the engine when the horizon %s after a commit, and stores nothing twice', async (_what, write) => {
     const storage = await start();
     await makeQueue(storage);
     const fatal: Error[] = [];
     storage.onFatal((cause) => void fatal.push(cause));
     const { default: fs, writeSync } = await import('node:fs');
-    fs.writeSync = (() => {
-      throw Object.assign(new Error('EIO'), { code: 'EIO' });
-    }) as typeof writeSync;
+    fs.writeSync = write as typeof writeSync;
     syncBuiltinESMExports();
     try {
       const outcomes = await Promise.allSettled(['a', 'b', 'c'].map((body) => sendOne(storage, body)));
