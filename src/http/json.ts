@@ -11,12 +11,15 @@ import secureJson from 'secure-json-parse';
 import { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 
-/** Where the `body` members lie: of the document itself, or of the entries of its list `messages`. */
-export type BodyPlace = 'document' | 'messages';
+/** Where bodies of messages lie: the text itself, the member `body` of it, or that of the entries of its list `messages`. */
+export type BodyPlace = 'text' | 'document' | 'messages';
+
+/** Levels around a body: it may nest as deep in one place as in another. */
+const levelsAround: { readonly [P in BodyPlace]: number } = { text: 0, document: 1, messages: 3 };
 
 export type JsonText = {
   readonly value: unknown;
-  /** The text of the body of entry `index` (0 for `document`), as it was written. */
+  /** The text of the body of entry `index` (0 for `document`), as it was written; none for `text`, which is the body. */
   readonly bodyText: (index: number) => string | undefined;
 };
 
@@ -97,6 +100,7 @@ type Frame = {
 function scan(text: string, bodies: BodyPlace | undefined, subject: string): Map<number, Span> {
   const spans = new Map<number, Span>();
   const frames: Frame[] = [];
+  const depthMax = limits.jsonDepthMax + (bodies === undefined ? 0 : levelsAround[bodies]);
   let top: Frame | undefined;
   let i = 0;
 
@@ -117,8 +121,7 @@ function scan(text: string, bodies: BodyPlace | undefined, subject: string): Map
       else note(i, end);
       i = end;
     } else if (code === openBrace || code === openBracket) {
-      if (frames.length >= limits.jsonDepthMax)
-        throw malformed(`${subject} nests deeper than ${limits.jsonDepthMax} levels.`);
+      if (frames.length >= depthMax) throw malformed(`${subject} nests deeper than ${limits.jsonDepthMax} levels.`);
       const isObject = code === openBrace;
       top = { isObject, from: i, keys: isObject ? new Set() : undefined, expectsKey: isObject, key: '', index: 0 };
       frames.push(top);

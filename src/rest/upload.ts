@@ -254,7 +254,7 @@ function envelopeDraft(line: Buffer, number: number, options: LineOptions): Draf
 
 /** Read as the body of an entry of a JSON batch would be, and kept as it was written. */
 function bodyDraft(line: Buffer, number: number, { delaySeconds, groupId }: LineOptions): Draft {
-  readJson(line, 'document', `Line ${number}`);
+  readJson(line, 'text', `Line ${number}`);
   return { body: trimmed(line), contentType: 'application/json', attributes: noAttributes, delaySeconds, groupId };
 }
 

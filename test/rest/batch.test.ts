@@ -148,7 +148,7 @@ describe('a JSON batch', () => {
     ['{"messages":[{"body":{"__proto__":{"polluted":1}}}]}', 'malformed_body'],
     ['{"messages":[{"body":{"constructor":{"prototype":{"polluted":1}}}}]}', 'malformed_body'],
     ['{"messages":[', 'malformed_body'],
-    [`{"messages":[{"body":${'['.repeat(30)}${']'.repeat(30)}}]}`, 'malformed_body'],
+    [`{"messages":[{"body":${'['.repeat(33)}${']'.repeat(33)}}]}`, 'malformed_body', 'deeper than 32'],
     [`{"messages":[{"body":${'['.repeat(200_000)}`, 'malformed_body'],
   ])('refuses the document %.60s whole', async (body, code, detail = '') => {
     const api = await withQueue();

@@ -124,6 +124,19 @@ describe('lines of JSON', () => {
     await expectRefusal(api, 'orders', batch, [400, 'malformed_body', `The body ${problem}`]);
   });
 
+  it('may nest as deep as bodies of a JSON batch may', async () => {
+    const api = await withQueue();
+    const deep = '['.repeat(limits.jsonDepthMax) + ']'.repeat(limits.jsonDepthMax);
+    expect((await post(api, deep)).json).toMatchObject({ sentCount: 1 });
+    expect((await post(api, `{"body":${deep}}`, '?envelope=true')).json).toMatchObject({ sentCount: 1 });
+    const batch = `{"messages":[{"body":${deep}}]}`;
+    expect((await api.post(url, { body: batch, headers: { 'content-type': 'application/json' } })).json).toMatchObject({
+      sentCount: 1,
+    });
+    const tooDeep = await post(api, `{"body":[${deep}]}`, '?envelope=true');
+    expectProblem(tooDeep, 400, 'malformed_body', 'Line 1 nests deeper than 32 levels');
+  });
+
   it('may be long; one that is longer than the limit fails alone', async () => {
     const api = await withQueue();
     const line = (bytes: number) => `"${'a'.repeat(bytes - 2)}"`;
