@@ -17,6 +17,7 @@ import { authorize } from './http/authorization.ts';
 import { documentBytesMax, takeBytes } from './http/bodies.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { mountDocs } from './http/docs.ts';
+import { endLines } from './http/line-end.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import { type ApiDocuments, documentApi } from './http/openapi.ts';
 import { logRequests, requestIds } from './http/request-log.ts';
@@ -131,7 +132,8 @@ function admitRequests(app: FastifyInstance, clock: Clock): void {
   app.addHook('onRequest', (request, reply, done) => {
     request.startedMs = clock.elapsedMs();
     setCommonHeaders(reply, request.id);
-    if (state.isClosing) throw Fault.of('shuttingDown', {});
+    // The probes answer to the end: /readyz says that the server is stopping.
+    if (state.isClosing && request.routeOptions.config.action !== 'public') throw Fault.of('shuttingDown', {});
     requireSaneHeaders(request);
     done();
   });
@@ -225,6 +227,7 @@ function mountReference(app: FastifyInstance, { clock, ids }: ServerDeps, arriva
   const messageId = ids.uuid(clock.now());
   app.register(async (scope) => {
     takeBytes(scope, arrivals, messageBodyBytesMax);
+    endLines(scope);
     scope.post('/reference', { config: { action: 'public' } }, async (request, reply) => {
       draftOf(request);
       reply.code(201).header('content-type', jsonType);

@@ -61,6 +61,8 @@ export type OperationDoc = {
 
 export type Operation = {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  /** HEAD is answered, too: as GET is, without the body. */
+  readonly hasHead?: boolean;
   /** Path parameters as `:name`. */
   readonly url: string;
   /** verbNoun; never changed once released, since SDKs name their methods after it. */

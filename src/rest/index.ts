@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import { documentBytesMax, takeBytes, takeLines } from '../http/bodies.ts';
+import { endLines } from '../http/line-end.ts';
 import type { ApiDocuments, ApiInfo } from '../http/openapi.ts';
 import type { BodyForm, Operation } from '../http/operation.ts';
 import { batchOperations } from './batch.ts';
@@ -46,6 +47,7 @@ export function mountRest(app: FastifyInstance, deps: RestDeps, documents: ApiDo
   for (const form of Object.keys(bodyLimits) as BodyForm[]) {
     app.register(async (scope) => {
       takeBytes(scope, deps.arrivals, bodyLimits[form]);
+      endLines(scope);
       if (form === 'batch') takeLines(scope);
       for (const operation of operations) if (operation.body === form) mount(scope, operation, operations);
     });
@@ -53,7 +55,7 @@ export function mountRest(app: FastifyInstance, deps: RestDeps, documents: ApiDo
 }
 
 function mount(scope: FastifyInstance, operation: Operation, operations: readonly Operation[]): void {
-  const { method, url, action, handle } = operation;
+  const { method, hasHead = false, url, action, handle } = operation;
   const names = namesBeside(operation, operations);
   const handler: Operation['handle'] =
     names === undefined
@@ -62,7 +64,7 @@ function mount(scope: FastifyInstance, operation: Operation, operations: readonl
           requireOther(names, request);
           return handle(request, reply);
         };
-  scope.route({ method, url, config: { action, operation }, handler });
+  scope.route({ method: hasHead ? [method, 'HEAD'] : method, url, config: { action, operation }, handler });
 }
 
 type NamesBeside = { readonly parameter: string; readonly methods: ReadonlyMap<string, string> };

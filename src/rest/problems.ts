@@ -102,7 +102,7 @@ export function sendFault(reply: FastifyReply, data: FaultData, extension?: Reco
   return reply
     .code(row.status)
     .header('content-type', problemType)
-    .send(Buffer.from(JSON.stringify({ ...problem, ...extension })));
+    .send(Buffer.from(`${JSON.stringify({ ...problem, ...extension })}\n`));
 }
 
 /** "Did you mean" tells no names of queues outside the scopes of who asks. */
@@ -126,7 +126,7 @@ function sendBug(reply: FastifyReply): FastifyReply {
   return reply
     .code(500)
     .header('content-type', problemType)
-    .send(Buffer.from(JSON.stringify(problem)));
+    .send(Buffer.from(`${JSON.stringify(problem)}\n`));
 }
 
 /** Turns whatever was thrown into the one answer that fits it. */

@@ -56,15 +56,25 @@ function document(write: () => string, contentType: string) {
   };
 }
 
-type System = Pick<Operation, 'url' | 'operationId' | 'action' | 'handle'> & {
+type System = Pick<Operation, 'url' | 'operationId' | 'action' | 'handle' | 'hasHead'> & {
   readonly summary: string;
   readonly description: string;
   readonly answers: Operation['doc']['answers'];
 };
 
 /** They are all alike: GET, no body, no parameters. */
-const asOperation = ({ url, operationId, action, handle, summary, description, answers }: System): Operation => ({
+const asOperation = ({
+  url,
+  operationId,
+  action,
+  handle,
+  hasHead = false,
+  summary,
+  description,
+  answers,
+}: System): Operation => ({
   method: 'GET',
+  hasHead,
   url,
   operationId,
   action,
@@ -83,7 +93,8 @@ export function systemOperations(
       operationId: 'getLiveness',
       action: 'public',
       summary: 'Is it alive',
-      description: 'Answers as long as the process can. When it does not, restart it.',
+      hasHead: true,
+      description: 'Answers as long as the process can, to HEAD as well. When it does not, restart it.',
       answers: { 200: { description: 'It is.', content: { 'application/json': { schema: Liveness } } } },
       handle: () => ({ status: 'ok' }),
     },
@@ -92,7 +103,10 @@ export function systemOperations(
       operationId: 'getReadiness',
       action: 'public',
       summary: 'Is it ready',
-      description: 'Whether requests should be sent here: the storage can be written, and the server is not stopping.',
+      hasHead: true,
+      description:
+        'Whether requests should be sent here: the storage can be written, and the server is not stopping. HEAD tells ' +
+        'the same by its status.',
       answers: {
         200: { description: 'It is.', content: { 'application/json': { schema: ReadinessView } } },
         503: { description: 'Not now.', content: { 'application/json': { schema: ReadinessView } } },

@@ -147,7 +147,7 @@ async function* answerText(
       yield partOf(outcomes, ',');
       watch.waiting(undefined);
     }
-    yield `],"sentCount":${sentCount},"failedCount":${failedCount}}`;
+    yield `],"sentCount":${sentCount},"failedCount":${failedCount}}\n`;
   } catch (error) {
     deps.log.error({ requestId: request.id, err: error }, 'request failed');
     throw error;

@@ -43,6 +43,28 @@ describe('the server', () => {
     expect(await api.get('/readyz')).toMatchObject({ status: 503, json: { ready: false, reasons } });
   });
 
+  it('answers probes that ask with HEAD as it answers GET, without a body', async () => {
+    let ready = true;
+    const api = await openApi({ isReady: () => ({ ready, reasons: [] }) });
+    expect(await api.call('HEAD', '/livez')).toMatchObject({ status: 200, text: '' });
+    expect(await api.call('HEAD', '/readyz')).toMatchObject({ status: 200, text: '' });
+    ready = false;
+    expect(await api.call('HEAD', '/readyz')).toMatchObject({ status: 503, text: '' });
+    const { headers } = await api.get('/livez');
+    expect((await api.call('HEAD', '/livez')).headers['content-length']).toBe(headers['content-length']);
+  });
+
+  it('ends the line of every JSON answer, and adds nothing to messages', async () => {
+    const api = await openApi();
+    await api.queue('orders');
+    await api.send('orders', '{}');
+    for (const url of ['/livez', '/openapi.json', '/v1/queues', '/v1/queues/orders/messages', '/nowhere'])
+      expect((await api.get(url)).text, url).toMatch(/}\n$/);
+    const lines = { body: '1\n', headers: { 'content-type': 'application/x-ndjson' } };
+    expect((await api.post('/v1/queues/orders/messages/batch', lines)).text).toMatch(/}\n$/);
+    expect((await api.post('/v1/queues/orders/messages/next')).text).toBe('{}');
+  });
+
   it('answers what its metrics say', async () => {
     const seen: unknown[] = [];
     const metrics = {
