@@ -21,6 +21,7 @@ import type { createFrontend, Frontend } from './frontend.ts';
 import { type HttpThreads, requireOwnPort, startHttpThreads } from './http-threads.ts';
 import { type Ids, randomIds } from './ids.ts';
 import { createMetrics, type MetricSources, type Metrics } from './metrics/metrics.ts';
+import { endAtOnce, watchWriter } from './process-end.ts';
 import type { Storage } from './storage/port.ts';
 import { masterKeyFile } from './storage/sqlite/data-directory.ts';
 import { openSqlite, type SqliteStorage } from './storage/sqlite/engine.ts';
@@ -36,7 +37,7 @@ export type Service = {
 export type ServiceOptions = {
   /** Start although acknowledged commits are missing. */
   readonly acceptDataLoss: boolean;
-  /** Told when the engine can no longer be trusted. */
+  /** Told when the engine can no longer be trusted, or answers no more. */
   readonly onFatal: (cause: Error) => void;
 };
 
@@ -50,7 +51,7 @@ export async function serve(
   process.umask(0o077);
   const die = (error: unknown, why: string) => {
     log.fatal({ err: error }, why);
-    process.exit(1);
+    endAtOnce();
   };
   const starting = startService(config, log, { acceptDataLoss, onFatal: (cause) => die(cause, 'storage failed') });
   const { close } = closeWithGrace(
@@ -58,7 +59,10 @@ export async function serve(
       delay: config.shutdownSeconds * 1000,
       logger: false,
       skip: [...stopSignals, ...otherEvents],
-      onTimeout: () => log.fatal('the orderly stop took too long'),
+      onTimeout: () => {
+        log.fatal('the orderly stop took too long');
+        endAtOnce();
+      },
       onSecondError: (error) => log.fatal({ err: error }, 'uncaught error during the stop'),
     },
     async ({ err }) => {
@@ -185,12 +189,14 @@ async function joinAndListen(parts: Parts): Promise<Service> {
     onBroken,
   });
   broker.upkeep.start();
+  const unwatch = watchWriter(clock, () => storage.health().stalledMs, onBroken);
   log.info({ url, dataDir: resolve(config.dataDir), access: accessWords(config, broker), version }, 'serving');
   return {
     url,
     async stop() {
       await Promise.all([frontend.stop(), threads?.stop()]);
       await broker.upkeep.stop();
+      unwatch();
       await storage.close();
     },
   };

@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { runProgram, startServer, temporaryFolder } from './support/process.ts';
@@ -49,6 +50,39 @@ describe('the service', () => {
     expect((await poll).status).toBe(204);
     expect(await server.ended).toMatchObject({ code: 0, errorText: '' });
     expect(await server.logged('stopped')).toBeDefined();
+  });
+
+  it('tells who asks while it stops that it is not ready', async () => {
+    const server = startServer(temporaryFolder());
+    const url = new URL(await server.url);
+    // Connections that have asked for something are closed with the listener; this one has its request before it.
+    const socket = connect(Number(url.port), url.hostname);
+    await once(socket, 'connect');
+    await fetch(new URL('/livez', url));
+    server.child.kill('SIGTERM');
+    await server.logged('stopping');
+    socket.end('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answer = (await socket.setEncoding('utf8').toArray()).join('');
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer).toContain('{"ready":false,"reasons":["the server is stopping"]}');
+    expect((await server.ended).code).toBe(0);
+  });
+
+  it('ends with 1 when its stop hangs, even in a call of the system', async () => {
+    const pipe = join(temporaryFolder(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    // The writer's thread opens a pipe that nobody writes to, and never comes back.
+    const planted = `import { readFileSync } from 'node:fs';
+      import { parentPort } from 'node:worker_threads';
+      parentPort?.on('message', ({ hears }) => hears === 'close' && readFileSync(${JSON.stringify(pipe)}));`;
+    const server = startServer(temporaryFolder(), {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(planted)}`,
+      SLUICE_SHUTDOWN_SECONDS: '1',
+    });
+    await server.url;
+    server.child.kill('SIGTERM');
+    expect(await server.ended).toEqual({ code: 1, signal: null, errorText: '' });
+    expect(await server.logged('the orderly stop took too long')).toMatchObject({ level: 'fatal' });
   });
 
   it('stops on Ctrl-C too', async () => {
@@ -115,6 +149,15 @@ describe('the start', () => {
     expect(code).toBe(1);
     expect(errorText).toContain(join(file, 'data'));
     expect(errorText).not.toContain('    at ');
+  });
+
+  it.each([
+    ['can never exist', '/proc/sluice', 'cannot be created: ENOENT'],
+    ['is not its own to write in', '/proc', 'cannot be used: unable to open database file'],
+  ])('is refused in one sentence when the data folder %s', async (_what, folder, problem) => {
+    const { code, errorText } = await startServer(folder).ended;
+    expect(code).toBe(1);
+    expect(errorText).toMatch(new RegExp(`^sluice: The data directory ${folder} ${problem}.*\\n$`));
   });
 });
 

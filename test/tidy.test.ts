@@ -70,8 +70,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/frontend.ts',
     'src/storage/',
   ],
+  'src/process-end.ts': ['src/clock.ts', 'src/domain/'],
   'src/main.ts': [
     ...leaves,
+    'src/process-end.ts',
     'src/domain/',
     'src/broker/',
     'src/metrics/',

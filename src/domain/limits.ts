@@ -142,6 +142,9 @@ export const limits = {
   /** The writer's queue: beyond it requests are refused with 503 before anything is accepted. */
   writerPendingRequestsMax: 10_000,
   writerPendingBytesMax: 64 * 1_048_576,
+  /** A writer that has been silent for so long, with work waiting, ends the process; how often it is looked at. */
+  writerSilentSecondsMax: 30,
+  writerLookedAtSeconds: 1,
   /** One commit: enough to share an fsync among many, short enough that nobody waits long behind it. */
   commitRequestsMax: 512,
   commitBytesMax: 4 * 1_048_576,

@@ -29,16 +29,26 @@ import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { StartupError } from '../startup-error.ts';
 
-/** Creates the directory if need be, private to its owner, and makes its name durable. */
+/** Creates the directory if need be, private to its owner, and makes its name durable. @throws StartupError */
 export function prepareDirectory(directory: string): string {
   const path = resolve(directory);
   try {
-    const made = mkdirSync(path, { recursive: true, mode: 0o700 });
-    if (made !== undefined) syncDirectory(dirname(made));
+    makeDirectory(path);
   } catch (error) {
-    throw new StartupError(`The data directory ${path} cannot be created: ${messageOf(error)}`, { cause: error });
+    throw new StartupError(
+      `The data directory ${path} cannot be created: ${messageOf(error)}. Give the server one that it may write to (SLUICE_DATA_DIR).`,
+      { cause: error },
+    );
   }
   return path;
+}
+
+/** Part by part: Node's own recursion never ends below /proc, where what is missing cannot be made. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path, 0o700);
+  syncDirectory(dirname(path));
 }
 
 export const databasePath = (directory: string): string => join(directory, 'sluice.db');
@@ -59,7 +69,10 @@ export function lockDirectory(directory: string): () => void {
         `Another Sluice server is running on the data directory ${directory}. Stop it first, or give this one another directory (SLUICE_DATA_DIR).`,
       );
     }
-    throw new StartupError(`The data directory ${directory} cannot be used: ${messageOf(error)}`, { cause: error });
+    throw new StartupError(
+      `The data directory ${directory} cannot be used: ${messageOf(error)}. It must be a folder in which this user may write.`,
+      { cause: error },
+    );
   }
   const held = db;
   return () => held.close();
@@ -149,21 +162,28 @@ export function openReserve(directory: string): Reserve {
     restore() {
       if (isHeld()) return true;
       if (freeBytes(directory) < 2 * reserveBytes) return false;
-      // Random bytes, so that no file system stores them as a hole or squeezes them; in pieces, to spare memory.
-      const fd = openSync(path, 'w', 0o600);
       try {
-        const piece = randomBytes(reserveBytes / 64);
-        for (let written = 0; written < reserveBytes; written += piece.byteLength) writeSync(fd, piece);
-        fsyncSync(fd);
+        writeReserve(path);
       } catch {
+        // Without it the server works as well, until the disk is full.
         rmSync(path, { force: true });
         return false;
-      } finally {
-        closeSync(fd);
       }
       return true;
     },
   };
+}
+
+/** Random bytes, so that no file system stores them as a hole or squeezes them; in pieces, to spare memory. */
+function writeReserve(path: string): void {
+  const fd = openSync(path, 'w', 0o600);
+  try {
+    const piece = randomBytes(reserveBytes / 64);
+    for (let written = 0; written < reserveBytes; written += piece.byteLength) writeSync(fd, piece);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Bytes of the write-ahead log: a stat opens nothing. */
