@@ -363,12 +363,13 @@ const serviceVariable =
 const isServiceLink = (name: string, value: string): boolean =>
   serviceVariable.test(name) || (name.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(value));
 
-const misspellingsMax = 4;
+/** More than half of a word is another word. */
+const misspellingsMax = (word: string): number => Math.min(4, Math.floor(word.length / 2));
 
 /** The end of a sentence about a word that nobody knows. */
 function didYouMean(word: string, known: readonly string[]): string {
   const near = closest(word, known);
-  return distance(word, near) <= misspellingsMax ? `; did you mean ${near}?` : `; there are ${known.join(', ')}.`;
+  return distance(word, near) <= misspellingsMax(word) ? `; did you mean ${near}?` : `; there are ${known.join(', ')}.`;
 }
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -9,14 +9,18 @@ import type { Principal } from '../domain/principal.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Queues } from './queues.ts';
 
+type SomeQueues = Pick<Queues, 'put' | 'update' | 'find'>;
+
 /** Creates what is missing and updates what differs. @throws StartupError that names the queue and what is wrong */
 export async function applyDefinitions(
-  queues: Pick<Queues, 'put' | 'update'>,
+  queues: SomeQueues,
   principal: Principal,
   definitions: readonly QueueDefinition[],
   log: Logger,
 ): Promise<void> {
-  for (const definition of inOrder(definitions)) {
+  const ordered = inOrder(definitions);
+  await requireDeadLetterQueues(queues, principal, ordered);
+  for (const definition of ordered) {
     try {
       await apply(queues, principal, definition, log);
     } catch (error) {
@@ -28,8 +32,30 @@ export async function applyDefinitions(
   }
 }
 
+/** Before anything is created: what is wrong in the file leaves no half of it behind. @throws StartupError */
+async function requireDeadLetterQueues(
+  queues: SomeQueues,
+  principal: Principal,
+  definitions: readonly QueueDefinition[],
+): Promise<void> {
+  const defined = new Set<string>(definitions.map(({ name }) => name));
+  for (const { name, settings } of definitions) {
+    const target = settings.deadLetter?.queue;
+    if (target === undefined || defined.has(target)) continue;
+    try {
+      await queues.find(principal, target);
+    } catch (cause) {
+      if (!(cause instanceof Fault) || cause.data.fault !== 'queueNotFound') throw cause;
+      throw new StartupError(
+        `The definition of queue ${name} names the dead-letter queue ${target}, which is neither there nor defined; add it to definitions.queues.`,
+        { cause },
+      );
+    }
+  }
+}
+
 async function apply(
-  queues: Pick<Queues, 'put' | 'update'>,
+  queues: SomeQueues,
   principal: Principal,
   { name, kind, settings }: QueueDefinition,
   log: Logger,

@@ -45,7 +45,6 @@ export type FaultFacts = {
   emptyBody: Record<never, never>;
   messageTooLarge: { readonly bytes: number; readonly bytesMax: number };
   messageNotFound: { readonly messageId: string; readonly queue: string };
-  messageInFlight: { readonly messageId: string };
   delayTooLong: { readonly delaySeconds: number; readonly delaySecondsMax: number };
   delayNotAllowed: Record<never, never>;
   groupRequired: { readonly queue: string };

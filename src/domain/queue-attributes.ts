@@ -19,6 +19,8 @@ export const QueueName = z
   .brand<'QueueName'>();
 export type QueueName = z.infer<typeof QueueName>;
 
+const RedrivePermission = z.enum(['allowAll', 'denyAll', 'byQueue']).meta({ id: 'RedrivePermission' });
+
 const seconds = (min: number, max: number) => z.int().min(min).max(max);
 
 export const DeadLetterPolicy = z
@@ -35,9 +37,7 @@ export type DeadLetterPolicy = z.infer<typeof DeadLetterPolicy>;
 
 export const RedriveAllowPolicy = z
   .strictObject({
-    permission: z
-      .enum(['allowAll', 'denyAll', 'byQueue'])
-      .describe('Which queues may name this one as their dead-letter queue.'),
+    permission: RedrivePermission.describe('Which queues may name this one as their dead-letter queue.'),
     queues: z
       .array(QueueName)
       .min(1)

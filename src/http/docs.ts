@@ -34,7 +34,15 @@ export function mountDocs(app: FastifyInstance, path: string, documentUrl: strin
       .header('cache-control', 'public, max-age=3600')
       .send(page.rawPayload);
   };
-  for (const url of [path, `${path}/`, `${path}/js/scalar.js`]) app.get(url, { config: { action: 'look' } }, answer);
+  // Links in the page are relative to the folder.
+  app.get(path, { config: { action: 'look' } }, (_request, reply) =>
+    reply
+      .code(301)
+      .header('location', `${path}/`)
+      .header('content-type', 'text/html; charset=utf-8')
+      .send(`<a href="${path}/">The API reference</a>\n`),
+  );
+  for (const url of [`${path}/`, `${path}/js/scalar.js`]) app.get(url, { config: { action: 'look' } }, answer);
 }
 
 async function loadPages(path: string, documentUrl: string): Promise<FastifyInstance> {

@@ -9,7 +9,14 @@ import { z } from 'zod';
 import { Fault } from '../domain/errors.ts';
 import { DeduplicationId, GroupId } from '../domain/fifo.ts';
 import { limits } from '../domain/limits.ts';
-import { Attribute, AttributeName, type Attributes, type Draft, noAttributes } from '../domain/message.ts';
+import {
+  Attribute,
+  AttributeName,
+  type Attributes,
+  base64Pattern,
+  type Draft,
+  noAttributes,
+} from '../domain/message.ts';
 import { bodyKind, essenceOf, formType } from '../http/media-type.ts';
 import { invalid } from '../http/parameters.ts';
 import { firstProblem } from '../http/zod-problem.ts';
@@ -171,8 +178,6 @@ function entryContentType({ contentType, bodyEncoding, body }: SendEntry, at: st
   if (bodyEncoding === 'base64') return 'application/octet-stream';
   return typeof body === 'string' ? 'text/plain' : 'application/json';
 }
-
-const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 function entryBody({ body, bodyEncoding }: SendEntry, bodyText: string, contentType: string, at: string): Buffer {
   // Symmetric with a receive: under a JSON type the value itself is the message, as it was written.

@@ -83,7 +83,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
   methodNotAllowed: {
     status: 405,
     title: 'Method not allowed',
-    detail: ({ method, path, allowed }) => `${method} is not possible at ${path}; ${allowed} is.`,
+    detail: ({ method, path, allowed }) => `${method} is not possible at ${path}, other than ${allowed}.`,
     hint: ({ path, allowed }, { origin }) => `curl -X ${gentlest(allowed)} ${shellWord(origin + path)}`,
   },
   requestTimeout: {
@@ -260,12 +260,6 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Message not found',
     detail: ({ messageId, queue }) => `There is no message ${quoted(messageId)} in the queue ${quoted(queue)}.`,
     hint: ({ queue }, asked) => `curl ${urlOf(asked, queue)}/messages # shows what is there`,
-  },
-  messageInFlight: {
-    status: 409,
-    title: 'Message in flight',
-    detail: ({ messageId }) => `Somebody holds the message ${quoted(messageId)}.`,
-    hint: () => 'Wait until its visibility timeout ends, or settle it by its receipt.',
   },
   delayTooLong: {
     status: 400,

@@ -69,7 +69,8 @@ export const messageOperations = (deps: RestDeps): readonly Operation[] => [
       tag: 'Messages',
       summary: 'Look at messages',
       description:
-        'The messages of a queue, oldest first. Changes nothing: nobody receives them, nothing is counted.\n\n' +
+        'The messages of a queue, oldest first. Changes nothing: nobody receives them, nothing is counted. A page looks at ' +
+        'so many messages and no more: with `state` it may hold few or none, and still have a `nextCursor`.\n\n' +
         '`curl "localhost:8080/v1/queues/orders/messages?state=all&limit=5"`',
       query: peekQuery,
       answers: {

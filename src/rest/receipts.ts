@@ -52,10 +52,6 @@ export const VisibleAt = z
   .object({ visibleAt: InstantText.describe('From when on the message can be received again.') })
   .meta({ id: 'VisibilityResult', description: 'When the message can be received again.' });
 
-export const Nothing = z
-  .object({})
-  .meta({ id: 'DeadLetterMessageResult', description: 'It is in the dead-letter queue.' });
-
 /** Settles the one message of the path. @throws receiptInvalid, receiptForeign, receiptExpired and others */
 function settle(deps: RestDeps, request: FastifyRequest, ask: SettlementAsk): Promise<Settled> {
   return settleOne(settleAll(deps, request, queueOf(request), [ask]));
@@ -112,7 +108,7 @@ async function release(deps: RestDeps, request: FastifyRequest) {
   return visibleAtOf(settled);
 }
 
-async function deadLetter(deps: RestDeps, request: FastifyRequest) {
+async function deadLetter(deps: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const query = readQuery({ reason }, request.query);
   const body = readDocument(request, DeadLetterMessage);
   requireOnce(query.reason, body.reason, 'reason');
@@ -121,7 +117,7 @@ async function deadLetter(deps: RestDeps, request: FastifyRequest) {
     receiptHandle: receiptOf(request),
     reason: query.reason ?? body.reason,
   });
-  return {};
+  return reply.code(204).send();
 }
 
 /** @throws invalidArgument when something is said in the query and in the body */
@@ -338,11 +334,11 @@ export const receiptOperations = (deps: RestDeps): readonly Operation[] => [
         content: { 'application/json': { schema: DeadLetterMessage, example: { reason: 'no such customer' } } },
       },
       answers: {
-        200: { description: 'It is in the dead-letter queue.', content: { 'application/json': { schema: Nothing } } },
+        204: { description: 'It is in the dead-letter queue.' },
       },
       faults: [...receiptFaults, 'deadLetterQueueMissing', 'unsupportedMediaType', 'malformedBody', 'bodyTooLarge'],
     },
-    handle: (request) => deadLetter(deps, request),
+    handle: (request, reply) => deadLetter(deps, request, reply),
   },
   {
     method: 'POST',

@@ -192,7 +192,6 @@ export const sqsFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } =
         'Message does not exist or is not available for visibility timeout change.',
       ),
   },
-  messageInFlight: { shape: 'InvalidParameterValueException', text: () => 'The message is in flight.' },
   delayTooLong: {
     shape: 'InvalidParameterValueException',
     text: ({ delaySeconds, delaySecondsMax }) =>

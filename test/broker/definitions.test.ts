@@ -20,7 +20,8 @@ const namesOf = (definitions: readonly QueueDefinition[]) => definitions.map(({ 
 /** Queues that answer every put with the given fault and remember updates. */
 function refusingQueues(fault: Fault) {
   const updated: string[] = [];
-  const queues: Pick<Queues, 'put' | 'update'> = {
+  const queues: Pick<Queues, 'put' | 'update' | 'find'> = {
+    find: (_principal, queue) => Promise.reject(Fault.of('queueNotFound', { queue })),
     put: () => Promise.reject(fault),
     update(_principal, name) {
       updated.push(name);
@@ -52,6 +53,14 @@ describe('definitions', () => {
     );
     await expect(applyDefinitions(queues, principal, [definition('a')], recordingLog())).rejects.toThrow(
       'The definition of queue a cannot be applied: deadLetterQueueInvalid (queue: x; problem: does not exist; reason: missing).',
+    );
+  });
+
+  it('that name a dead-letter queue which is neither there nor defined stop the start before anything is created', async () => {
+    const { queues } = refusingQueues(Fault.of('queueFull', { queue: 'b', limit: 'maxMessages', value: 1 }));
+    const definitions = [definition('b'), withDeadLetter('a', 'nowhere')];
+    await expect(applyDefinitions(queues, principal, definitions, recordingLog())).rejects.toThrow(
+      'The definition of queue a names the dead-letter queue nowhere, which is neither there nor defined; add it to definitions.queues.',
     );
   });
 

@@ -169,8 +169,8 @@ describe('a release', () => {
 describe('giving up on a message', () => {
   it('moves it to the dead-letter queue with the reason', async () => {
     const { api, handle, messageId } = await withHeld(withDlq);
-    const { status, json } = await api.post(`${base}/${handle}/dead-letter?reason=no+such+customer`);
-    expect([status, json]).toEqual([200, {}]);
+    const { status, text } = await api.post(`${base}/${handle}/dead-letter?reason=no+such+customer`);
+    expect([status, text]).toEqual([204, '']);
     expect(nth(await api.receive('orders-dlq'))).toMatchObject({
       messageId,
       lastFailure: { reason: 'no such customer' },
@@ -197,7 +197,7 @@ describe('giving up on a message', () => {
     ]);
     expect(json.hint).toBe('curl -X PUT http://localhost:80/v1/queues/orders-dlq # creates it');
     await follow(api, json.hint);
-    expect((await ask()).status).toBe(200);
+    expect((await ask()).status).toBe(204);
   });
 });
 

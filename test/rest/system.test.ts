@@ -99,7 +99,10 @@ describe('the server', () => {
     expect(status).toBe(200);
     expect(text).not.toMatch(/https?:\/\//);
     expect(headers['content-security-policy']).toContain("default-src 'none'");
-    expect((await api.get('/docs')).status).toBe(301);
+    expect(await api.get('/docs')).toMatchObject({
+      status: 301,
+      headers: { location: '/docs/', 'content-type': 'text/html; charset=utf-8' },
+    });
     const script = await api.get('/docs/js/scalar.js');
     expect(script.bytes.byteLength).toBeGreaterThan(1_000_000);
   });

@@ -6,12 +6,11 @@
  * Everything here is a copy of the database; after a rollback it is forgotten and read again.
  */
 import { LRUCache } from 'lru-cache';
-import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import type { Queue, QueueRef } from '../../domain/queue.ts';
 import type { ReadyNotice } from '../port.ts';
 import type { Db } from './database.ts';
-import { type QueueRow, queueOf, similarName } from './queues.ts';
+import { type QueueRow, queueNotFound, queueOf, selectSimilarNames } from './queues.ts';
 
 /** Queues that the writer keeps at hand; one costs about 1 KiB. */
 const queuesCachedMax = 20_000;
@@ -141,9 +140,7 @@ export class Ledger {
       sumHidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(
         sumHidden,
       ),
-      similar: db.prepare<[{ account: string; from: string }], { name: string }>(
-        'select name from queues where account = @account and name >= @from order by name limit 200',
-      ),
+      similar: db.prepare<[{ account: string; from: string }], string>(selectSimilarNames).pluck(),
     };
     const state = this.#readState();
     this.#commitNumber = state.commitNumber;
@@ -155,12 +152,7 @@ export class Ledger {
   book(ref: QueueRef): Book {
     const book = this.findBook(ref);
     if (book !== undefined) return book;
-    const names = this.#statements.similar.all({ account: ref.account, from: ref.name.slice(0, 1) });
-    const similar = similarName(
-      ref.name,
-      names.map(({ name }) => name),
-    );
-    throw Fault.of('queueNotFound', { queue: ref.name, ...(similar === undefined ? {} : { similar }) });
+    throw queueNotFound(ref, this.#statements.similar.all({ account: ref.account, from: ref.name.slice(0, 1) }));
   }
 
   findBook(ref: { readonly account: string; readonly name: string }): Book | undefined {

@@ -222,11 +222,21 @@ export function queueOperations(db: Db, ledger: Ledger, delays: Delays) {
   }
 }
 
-/** The name that was probably meant: at most two letters away. */
-export function similarName(name: string, names: readonly string[]): string | undefined {
+/** Names that begin like @from or come after it. */
+export const selectSimilarNames = /* sql */ `
+  select name from queues where account = @account and name >= @from order by name limit 200`;
+
+/** That the queue is not there, and which was probably meant. @param names some that begin alike */
+export function queueNotFound({ name }: QueueRef, names: readonly string[]): Fault {
+  const similar = similarName(name, names);
+  return Fault.of('queueNotFound', { queue: name, ...(similar === undefined ? {} : { similar }) });
+}
+
+/** At most two letters away, and no more than a third of the name: among short ones everything is similar. */
+function similarName(name: string, names: readonly string[]): string | undefined {
   const [best] = names
     .map((other) => ({ other, edits: distance(name, other) }))
-    .filter(({ edits }) => edits <= 2)
+    .filter(({ other, edits }) => edits <= Math.min(2, Math.floor(Math.min(name.length, other.length) / 3)))
     .sort((a, b) => a.edits - b.edits);
   return best?.other;
 }

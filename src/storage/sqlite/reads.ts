@@ -2,7 +2,6 @@
  * Reads: each a short transaction of its own on a connection that cannot write, so that looking never waits for the
  * writer and never holds it up.
  */
-import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import { type Message, type MessageState, messageState } from '../../domain/message.ts';
@@ -15,7 +14,7 @@ import { keyReads } from './keys.ts';
 import { sumHidden } from './ledger.ts';
 import { parseMessageId } from './message-id.ts';
 import { isExpired, type MessageRow, messageColumns, messageOf } from './messages.ts';
-import { type QueueRow, queueColumns, queueOf, similarName } from './queues.ts';
+import { type QueueRow, queueColumns, queueNotFound, queueOf, selectSimilarNames } from './queues.ts';
 import { receiveStatements } from './receive.ts';
 import { type PlanSource, redriveReads } from './redrive.ts';
 
@@ -103,11 +102,7 @@ export function createReads(db: Db): Reads {
       `select ${queueColumns} from queues
         where account = @account and dead_letter_queue = @name and name > @after order by name limit @limit`,
     ),
-    similar: db
-      .prepare<[{ account: string; from: string }], string>(
-        'select name from queues where account = @account and name >= @from order by name limit 200',
-      )
-      .pluck(),
+    similar: db.prepare<[{ account: string; from: string }], string>(selectSimilarNames).pluck(),
     stats: db.prepare<[{ id: number }], StatsRow>(selectStats),
     hidden: db.prepare<[{ backlogId: number; now: number }], { hiddenCount: number; heldCount: number }>(sumHidden),
     expired: db.prepare<[{ backlogId: number; now: number; until: number; limit: number }], Sums>(sumExpired),
@@ -127,9 +122,7 @@ export function createReads(db: Db): Reads {
   const rowOf = (ref: QueueRef): QueueRow => {
     const row = statements.queue.get({ account: ref.account, name: ref.name });
     if (row !== undefined) return row;
-    const names = statements.similar.all({ account: ref.account, from: ref.name.slice(0, 1) });
-    const similar = similarName(ref.name, names);
-    throw Fault.of('queueNotFound', { queue: ref.name, ...(similar === undefined ? {} : { similar }) });
+    throw queueNotFound(ref, statements.similar.all({ account: ref.account, from: ref.name.slice(0, 1) }));
   };
 
   const bodyOf = (row: MessageRow): Buffer =>

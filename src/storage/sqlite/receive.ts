@@ -386,7 +386,10 @@ export function deadLetter(
   const story =
     reason === undefined && before.lastFailure !== undefined
       ? before
-      : withFailure(before, { at: now, reason: reason ?? `Received ${row.receiveCount} times without being deleted.` });
+      : withFailure(before, {
+          at: now,
+          reason: reason ?? `Received ${timesOf(row.receiveCount)} without being deleted.`,
+        });
   const { receiveCount } = row;
   const change = {
     receiveCount,
@@ -397,3 +400,5 @@ export function deadLetter(
   rows.move(from, to, row, change, now);
   ledger.count(from, 'dead_lettered', 1);
 }
+
+const timesOf = (count: number): string => (count === 1 ? 'once' : `${count} times`);
