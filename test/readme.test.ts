@@ -2,7 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { actions } from '../src/domain/action.ts';
+import { limits } from '../src/domain/limits.ts';
+import { type OwnSettingName, ownSettingNames, queueSettings } from '../src/domain/queue-attributes.ts';
 import { sqsActions } from '../src/sqs/actions.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -21,6 +24,73 @@ function firstCells(text: string, heading: string): readonly string[] {
     .filter((line) => line.startsWith('| `'))
     .map((line) => line.split('|')[1]?.trim() ?? '');
 }
+
+const number = (value: number): string => value.toLocaleString('en');
+const kibibyte = 1_024;
+const bytes = (value: number): string =>
+  value % kibibyte ** 2 === 0 ? `${number(value / kibibyte ** 2)} MiB` : `${number(value / kibibyte)} KiB`;
+const days = (seconds: number): string => `${seconds / 86_400} days`;
+
+/** What users come upon, in the words of the README. */
+const limitRows: readonly (readonly [of: string, most: string])[] = [
+  ['a message: body, and names, types and values of its attributes', bytes(limits.messageBytesMax)],
+  ['attributes of a message', number(limits.attributesPerMessageMax)],
+  [
+    'levels of JSON in a document, in a body of a batch, and in a body that an answer embeds',
+    number(limits.jsonDepthMax),
+  ],
+  ['members of one object in a batch', number(limits.jsonKeysPerObjectMax)],
+  ['a JSON batch', `${number(limits.batchEntriesMax)} messages, ${bytes(limits.batchBytesMax)}`],
+  ['lines of JSON', `any number, each ${bytes(limits.batchLineBytesMax)}`],
+  ['a receive', `${number(limits.receiveMessagesMax)} messages, ${bytes(limits.receiveBytesMax)}, always one`],
+  ['the wait of a receive', `${limits.waitSecondsMax} seconds`],
+  ['the visibility timeout, from the receive on', `${number(limits.visibilityTimeoutSecondsMax)} seconds`],
+  ['the retention, and a delay through REST', days(limits.retentionSecondsMax)],
+  ['messages of one queue in flight', number(limits.inFlightPerQueueMax)],
+  ['long polls of one queue, and of all', `${number(limits.waitersPerQueueMax)}, ${number(limits.waitersMax)}`],
+  ['queues', number(limits.queuesPerAccountMax)],
+  ['the name of a queue, with its ending `.fifo`', `${limits.queueNameCharsMax} characters`],
+  ['a group id, a deduplication id', `${limits.groupIdCharsMax}, ${limits.deduplicationIdCharsMax} characters`],
+  [
+    'an `Idempotency-Key`',
+    `${limits.idempotencyKeyCharsMax} characters, kept ${limits.idempotencySeconds / 3_600} hours`,
+  ],
+  ['the reason of a failure', `${number(limits.reasonCharsMax)} characters`],
+  ['access keys', number(limits.keysPerAccountMax)],
+  ['the rate of a redrive', `${number(limits.redriveRatePerSecondMax)} messages a second`],
+  ['bodies of requests on their way in, all together', bytes(limits.bodiesHeldBytesMax)],
+];
+
+type Bounded = {
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly enum?: readonly string[];
+  readonly anyOf?: Bounded[];
+};
+
+/** The bounds of a setting, where its schema says them in numbers or names. */
+function boundsOf(name: OwnSettingName): string {
+  const other: { readonly [S in OwnSettingName]?: string } = {
+    deadLetter: `\`maxReceiveCount\` 1 to ${number(limits.maxReceiveCountMax)}`,
+    redriveAllow: `${limits.redriveAllowQueuesMax} queues`,
+    contentBasedDeduplication: '`true`, `false`',
+    retryDelaySeconds: `${limits.retryDelaysMax} values, each up to ${number(limits.retentionSecondsMax)}`,
+    tags: `${limits.tagsPerQueueMax} tags`,
+  };
+  const schema = z.toJSONSchema(queueSettings[name].schema, { unrepresentable: 'any' }) as Bounded;
+  const { minimum, maximum, enum: names } = schema.anyOf?.[0] ?? schema;
+  if (other[name] !== undefined) return other[name];
+  if (names !== undefined) return names.map((value) => `\`${value}\``).join(', ');
+  if (minimum === undefined || maximum === undefined) throw new Error(`Nothing bounds ${name}.`);
+  return maximum === Number.MAX_SAFE_INTEGER ? `from ${minimum}` : `${number(minimum)} to ${number(maximum)}`;
+}
+
+/** The rows of the table under a heading. */
+const rowsUnder = (heading: string): readonly string[] =>
+  (readme.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '')
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(2);
 
 describe('the README', () => {
   it('shows the order pipeline as the example has it', () => {
@@ -48,6 +118,18 @@ describe('the README', () => {
         .flatMap((method) => urls.split(',').map((url) => `${method} ${url.replace(/\?.*$/, '')}`));
     });
     expect(told.sort()).toEqual(documented.sort());
+  });
+
+  it('has the table of limits as the code has them', () => {
+    expect(rowsUnder('Limits')).toEqual(limitRows.map(([of, most]) => `| ${of} | ${most} |`));
+  });
+
+  it('has the table of queue settings as the code has it', () => {
+    const rows = ownSettingNames.map((name) => {
+      const { schema, initial } = queueSettings[name];
+      return `| \`${name}\` | \`${JSON.stringify(initial)}\` | ${boundsOf(name)} | ${schema.description} |`;
+    });
+    expect(rowsUnder('Queue settings')).toEqual(rows);
   });
 
   it('names a test for every promise, and each exists', () => {
