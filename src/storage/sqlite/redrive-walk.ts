@@ -273,11 +273,15 @@ function beginAgain(task: Progress, now: Instant): void {
   placeCursor(task, -1, -1);
 }
 
+/** Above it a slice takes the messages of ten milliseconds: pauses are whole milliseconds, and one of 1.7 would be 2. */
+const singlesPerSecondMax = 100;
+
 /** How many messages the rate allows now; what was missed while the server was down is not made up for. */
 function allowance(task: Progress, now: Instant): number {
   if (task.ratePerSecond === null) return limits.redriveRowsPerSliceMax;
   task.nextAt = Math.max(task.nextAt, now - 1_000);
-  return Math.floor(((now - task.nextAt) * task.ratePerSecond) / 1_000) + 1;
+  const atOnce = Math.ceil(task.ratePerSecond / singlesPerSecondMax);
+  return Math.floor(((now - task.nextAt) * task.ratePerSecond) / 1_000) + atOnce;
 }
 
 function pace(task: Progress, moved: number, now: Instant): void {
