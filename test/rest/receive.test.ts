@@ -35,7 +35,7 @@ describe('a receive', () => {
 
   it('answers an empty list when there is nothing', async () => {
     const api = await withQueue();
-    expect((await api.post(receiveUrl)).text).toBe('{"messages":[]}');
+    expect((await api.post(receiveUrl)).text).toBe('{"messages":[]}\n');
   });
 
   it('answers 1 unless more are asked for, and at most 100', async () => {
