@@ -12,6 +12,8 @@ const isFull = process.env[fullVariable] === 'true';
 const sizes = {
   /** Disks as a power cut may leave them. */
   crashStates: [1_500, 100_000],
+  /** Folders of data that are damaged. */
+  damages: [300, 10_000],
   /** Servers killed under load. */
   kills: [45, 1_600],
   fifoKills: [15, 400],
