@@ -61,8 +61,8 @@ type Outcome = {
   readonly failures: string[];
 };
 
-/** Long enough for those that compile while they run. */
-const heatSeconds = values.quick ? 3 : 15;
+/** Some compile while they run, for minutes: a peer is warmed up in such runs until two of them are no faster. */
+const heat = { seconds: values.quick ? 2 : 5, gain: 1.1, runsMax: values.quick ? 12 : 24 } as const;
 const seconds = Number(values.seconds ?? (values.quick ? 1 : 3));
 const context = await Context.open({
   rounds: Number(values.rounds ?? (values.quick ? 2 : 5)),
@@ -128,7 +128,7 @@ for (const peer of chosen) outcomes.push(await begin(peer));
 const conditions = [
   context.places.text,
   `${context.options.connections} connections, ${context.options.bodyBytes}-byte bodies, data on the same disk`,
-  `each peer is warmed up by ${heatSeconds} s of lives first`,
+  `each peer is warmed up first, until two runs of ${heat.seconds} s are no faster, in at most ${heat.runsMax}`,
   `medians of ${context.options.rounds} interleaved rounds of ${seconds} s after ${context.options.warmSeconds} s of warm-up`,
   'SQS servers under the same generator over plain sockets; others through their common client library (amqplib, nats, ioredis), whose own cost shows as the generator’s share',
 ];
@@ -143,10 +143,27 @@ const kits = textTable(
 process.stdout.write(`${[machineText(machine), ...conditions].join('\n')}\n\n${kits}\n\n`);
 
 const loads = new Loads(context, packages.folder);
-for (const { peer, process: server, failures } of outcomes) {
-  if (server === undefined) continue;
-  progress(`warming up ${titleOf(peer)}`);
-  await loads.run('life', server, (reason) => failures.push(`warm-up: ${reason}`), heatSeconds);
+
+async function warmUp({ peer, process: server, failures }: Outcome, work: WorkName): Promise<void> {
+  let fastest = 0;
+  let calmCount = 0;
+  let runCount = 0;
+  for (; runCount < heat.runsMax && calmCount < 2; runCount += 1) {
+    const driven = await loads.run(
+      work,
+      server,
+      (reason) => failures.push(`warm-up, ${work}: ${reason}`),
+      heat.seconds,
+    );
+    calmCount = driven.unitsPerSecond > fastest * heat.gain ? 0 : calmCount + 1;
+    fastest = Math.max(fastest, driven.unitsPerSecond || 0);
+  }
+  if (calmCount < 2) failures.push(`doubtful: it was still getting faster when it was measured (${work})`);
+  progress(`warmed up ${titleOf(peer)}: ${Math.round(fastest)} ${work}/s after ${runCount} runs of ${heat.seconds} s`);
+}
+for (const outcome of outcomes) {
+  if (outcome.process === undefined) continue;
+  for (const work of ['life', 'life-by-ten'] as const) await warmUp(outcome, work);
 }
 for (const work of Object.keys(works) as WorkName[]) {
   const alive = outcomes.filter((outcome) => outcome.process !== undefined);
