@@ -88,6 +88,9 @@ export type MessageHistory = {
   readonly deadLetter?: { readonly queue: string; readonly receiveCount: number; readonly at: Instant };
 };
 
+/** Nothing has befallen it. */
+export const noHistory: MessageHistory = {};
+
 export type MessageState = 'available' | 'inFlight' | 'delayed';
 
 /** A message as it lies in a queue. */

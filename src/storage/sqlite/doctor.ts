@@ -16,7 +16,7 @@ import type { Instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import type { Db } from './database.ts';
 import { hiddenWidths } from './ledger.ts';
-import { numberOf, sentAtOf } from './message-id.ts';
+import { bytesOfId, numberOf, sentAtOf } from './message-id.ts';
 import { isSound, type MessageRow, messageColumns } from './messages.ts';
 
 /** A promise and the query of those that break it; @now is bound where it occurs. */
@@ -331,7 +331,7 @@ function messageExamination(db: Db): () => readonly Finding[] {
       for (const row of pages()) {
         const body = row.isLarge === 1 ? (bodies.get({ id: row.id }) ?? Buffer.alloc(0)) : row.body;
         if (!isSound(row, body)) yield row.id;
-        if (numberOf(row.messageId) !== row.id) misnamed.push(row.id);
+        if (numberOf(bytesOfId(row.messageId)) !== row.id) misnamed.push(row.id);
       }
     }
     return [

@@ -92,10 +92,7 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
       await writer.submit('deleteQueue', ask);
     },
     purgeQueue: (ask) => writer.submit('purgeQueue', ask),
-    send(ask) {
-      const drafts = executor.store === undefined ? ask.drafts.map(compact) : ask.drafts;
-      return writer.submit('send', { ...ask, drafts }, bytesOf(drafts));
-    },
+    send: (ask) => writer.submit('send', ask, bytesOf(ask.drafts)),
     receive: (ask) => writer.submit('receive', ask),
     unreceive: (ask) => writer.submit('unreceive', ask),
     settle: (ask) => writer.submit('settle', ask),
@@ -146,9 +143,6 @@ function connectionOf({ store }: Executor): Db {
   if (store === undefined) throw new Error('Data in memory lives in this thread.');
   return store.db;
 }
-
-/** Bytes of a request body are a window into a larger buffer, which would cross to the thread whole. */
-const compact = (draft: Draft): Draft => ({ ...draft, body: new Uint8Array(draft.body) });
 
 const bytesOf = (drafts: readonly Draft[]): number => drafts.reduce((sum, { body }) => sum + body.byteLength + 512, 0);
 

@@ -4,11 +4,17 @@
  */
 
 import { type Instant, instant } from '../../domain/instant.ts';
-import { decodeAttributes, type Message, type MessageHistory, messageChecksum } from '../../domain/message.ts';
+import {
+  decodeAttributes,
+  type Message,
+  type MessageHistory,
+  messageChecksum,
+  noHistory,
+} from '../../domain/message.ts';
 import type { Db } from './database.ts';
 import { type Groups, isFifo } from './groups.ts';
 import type { Book, Ledger } from './ledger.ts';
-import { uuidText } from './message-id.ts';
+import { bytesOfId, uuidText } from './message-id.ts';
 import type { FairShares } from './shares.ts';
 
 /**
@@ -33,7 +39,8 @@ export type MessageRow = {
   readonly bytes: number;
   readonly isLarge: number;
   readonly checksum: number;
-  readonly messageId: Buffer;
+  /** 32 hexadecimal digits. */
+  readonly messageId: string;
   readonly groupId: string;
   readonly deduplicationId: string;
   readonly contentType: string;
@@ -48,7 +55,7 @@ export type MessageRow = {
 export const messageColumns = /* sql */ `
   id, backlog_id as backlogId, sequence, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
   sent_at as sentAt, is_fifo as isFifo, receive_count as receiveCount, receives, first_received_at as firstReceivedAt,
-  last_received_at as lastReceivedAt, bytes, is_large as isLarge, checksum, message_id as messageId,
+  last_received_at as lastReceivedAt, bytes, is_large as isLarge, checksum, lower(hex(message_id)) as messageId,
   group_id as groupId, deduplication_id as deduplicationId, content_type as contentType, attributes, history,
   trace_header as traceHeader, sender_id as senderId, body`;
 
@@ -75,22 +82,44 @@ export type MessageFacts = Pick<
 export const factColumns = /* sql */ `
   id, backlog_id as backlogId, visible_at as visibleAt, held_until as heldUntil, enqueued_at as enqueuedAt,
   receive_count as receiveCount, receives, first_received_at as firstReceivedAt, last_received_at as lastReceivedAt,
-  bytes, is_large as isLarge, message_id as messageId, group_id as groupId, history`;
+  bytes, is_large as isLarge, lower(hex(message_id)) as messageId, group_id as groupId, history`;
 
-const selectFactsById = /* sql */ `select ${factColumns} from messages where id = @id`;
+/** Parameters of the statements that every message meets stand by place: the driver looks up each named one, which made
+ *  an insert cost 8.9 instead of 6.6 microseconds. */
+const selectFactsById = /* sql */ `select ${factColumns} from messages where id = ?`;
 
+type InsertedMessage = [
+  id: number,
+  backlogId: number,
+  sequence: number,
+  visibleAt: number,
+  enqueuedAt: number,
+  sentAt: number,
+  isFifo: number,
+  bytes: number,
+  isLarge: number,
+  checksum: number,
+  messageId: Buffer,
+  groupId: string,
+  deduplicationId: string,
+  contentType: string,
+  attributes: string,
+  traceHeader: string,
+  senderId: string,
+  body: Uint8Array,
+];
 const insertMessage = /* sql */ `
   insert into messages (id, backlog_id, sequence, visible_at, held_until, enqueued_at, sent_at, is_fifo, receive_count,
                         receives, first_received_at, last_received_at, bytes, is_large, checksum, message_id, group_id,
                         deduplication_id, content_type, attributes, history, trace_header, sender_id, body)
-  values (@id, @backlogId, @id, @visibleAt, 0, @now, @now, @isFifo, 0, 0, 0, 0, @bytes, @isLarge, @checksum, @messageId,
-          @groupId, @deduplicationId, @contentType, @attributes, '', @traceHeader, @senderId, @body)`;
+  values (?, ?, ?, ?, 0, ?, ?, ?, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)`;
 
+type ReceivedRow = [visibleAt: number, heldUntil: number, firstReceivedAt: number, lastReceivedAt: number, id: number];
 const receiveMessage = /* sql */ `
   update messages
-     set visible_at = @visibleAt, held_until = @heldUntil, receive_count = receive_count + 1, receives = receives + 1,
-         first_received_at = iif(first_received_at = 0, @now, first_received_at), last_received_at = @now
-   where id = @id`;
+     set visible_at = ?, held_until = ?, receive_count = receive_count + 1, receives = receives + 1,
+         first_received_at = ?, last_received_at = ?
+   where id = ?`;
 
 /** Visible since the receive, so that it stands before what became visible later. */
 const unreceiveMessage = /* sql */ `
@@ -117,7 +146,7 @@ const quarantineMessage = /* sql */ `
   insert into quarantined_messages (message, queue_id, found_at, stored_row, body)
   values (@id, @queueId, @now, @row, @body)`;
 
-const selectById = /* sql */ `select ${messageColumns} from messages where id = @id`;
+const selectById = /* sql */ `select ${messageColumns} from messages where id = ?`;
 
 /** For the plan test. */
 export const messageStatements = { receiveMessage, unreceiveMessage, hideMessage, moveMessage, selectById };
@@ -141,19 +170,19 @@ export type NewMessage = {
 
 export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: FairShares) {
   const statements = {
-    insert: db.prepare(insertMessage),
+    insert: db.prepare<InsertedMessage>(insertMessage),
     insertBody: db.prepare('insert into message_bodies (message_id, body) values (@id, @body)'),
-    receive: db.prepare(receiveMessage),
+    receive: db.prepare<ReceivedRow>(receiveMessage),
     unreceive: db.prepare(unreceiveMessage),
     hide: db.prepare(hideMessage),
     move: db.prepare(moveMessage),
     renew: db.prepare(renewMessage),
     quarantine: db.prepare(quarantineMessage),
-    byId: db.prepare<[{ id: number }], MessageRow>(selectById),
-    factsById: db.prepare<[{ id: number }], MessageFacts>(selectFactsById),
-    body: db.prepare<[{ id: number }], Buffer>('select body from message_bodies where message_id = @id').pluck(),
-    delete: db.prepare('delete from messages where id = @id'),
-    deleteBody: db.prepare('delete from message_bodies where message_id = @id'),
+    byId: db.prepare<[number], MessageRow>(selectById),
+    factsById: db.prepare<[number], MessageFacts>(selectFactsById),
+    body: db.prepare<[number], Buffer>('select body from message_bodies where message_id = ?').pluck(),
+    delete: db.prepare<[number]>('delete from messages where id = ?'),
+    deleteBody: db.prepare<[number]>('delete from message_bodies where message_id = ?'),
   };
 
   /** The message leaves its queue: sums and group follow. The row itself is dealt with by the caller, before. */
@@ -165,27 +194,37 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: Fair
   };
 
   return {
-    byId: (id: number): MessageRow | undefined => statements.byId.get({ id }),
-    factsById: (id: number): MessageFacts | undefined => statements.factsById.get({ id }),
+    byId: (id: number): MessageRow | undefined => statements.byId.get(id),
+    factsById: (id: number): MessageFacts | undefined => statements.factsById.get(id),
 
     /** The whole body, wherever it lies; an empty buffer when it is missing, which no checksum fits. */
     fullBody: (row: MessageRow): Buffer =>
-      row.isLarge === 1 ? (statements.body.get({ id: row.id }) ?? Buffer.alloc(0)) : row.body,
+      row.isLarge === 1 ? (statements.body.get(row.id) ?? Buffer.alloc(0)) : row.body,
 
     store(book: Book, message: NewMessage, now: Instant): void {
-      const isLarge = message.body.byteLength > inlineBodyBytesMax;
-      const { body, ...facts } = message;
-      const checksum = messageChecksum(message);
-      statements.insert.run({
-        ...facts,
-        backlogId: book.backlogId,
+      const { id, body } = message;
+      const isLarge = body.byteLength > inlineBodyBytesMax;
+      statements.insert.run(
+        id,
+        book.backlogId,
+        id,
+        message.visibleAt,
         now,
-        isFifo: isFifo(book.queue) ? 1 : 0,
-        isLarge: isLarge ? 1 : 0,
-        checksum,
-        body: isLarge ? noBytes : body,
-      });
-      if (isLarge) statements.insertBody.run({ id: message.id, body });
+        now,
+        isFifo(book.queue) ? 1 : 0,
+        message.bytes,
+        isLarge ? 1 : 0,
+        messageChecksum(message),
+        message.messageId,
+        message.groupId,
+        message.deduplicationId,
+        message.contentType,
+        message.attributes,
+        message.traceHeader,
+        message.senderId,
+        isLarge ? noBytes : body,
+      );
+      if (isLarge) statements.insertBody.run({ id, body });
       ledger.keep(book, 1, message.bytes);
       ledger.count(book, 'sent', 1);
       ledger.hide(book, { visibleAt: message.visibleAt, heldUntil: 0 }, now, 1);
@@ -195,7 +234,8 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: Fair
 
     /** Hands the message out: counted, held, hidden. The group is the caller's, who may take several of it. */
     hold(book: Book, row: MessageRow, times: { visibleAt: Instant; heldUntil: Instant }, now: Instant): void {
-      statements.receive.run({ id: row.id, now, visibleAt: times.visibleAt, heldUntil: times.heldUntil });
+      const firstReceivedAt = row.firstReceivedAt === 0 ? now : row.firstReceivedAt;
+      statements.receive.run(times.visibleAt, times.heldUntil, firstReceivedAt, now, row.id);
       ledger.hide(book, times, now, 1);
       if (!isFifo(book.queue)) shares.hold(book.queue.id, row.groupId, times.heldUntil, now, 1);
       ledger.count(book, 'received', 1);
@@ -257,20 +297,20 @@ export function messageRows(db: Db, ledger: Ledger, groups: Groups, shares: Fair
 
     /** Gives the message, which must be sound, a new id and a new time of sending. */
     renew(row: MessageRow, messageId: Buffer, now: Instant): void {
-      const checksum = messageChecksum({ ...row, messageId, body: this.fullBody(row) });
+      const checksum = checksumOf(row, messageId, this.fullBody(row));
       statements.renew.run({ id: row.id, messageId, now, checksum });
     },
 
     remove(book: Book, row: MessageFacts, now: Instant): void {
-      statements.delete.run({ id: row.id });
-      if (row.isLarge === 1) statements.deleteBody.run({ id: row.id });
+      statements.delete.run(row.id);
+      if (row.isLarge === 1) statements.deleteBody.run(row.id);
       left(book, row, now);
     },
 
     /** Sets a damaged message aside, as it was found. */
     quarantine(book: Book, row: MessageRow, now: Instant): void {
       const { body: _inline, ...facts } = row;
-      const stored = JSON.stringify({ ...facts, messageId: row.messageId.toString('hex') });
+      const stored = JSON.stringify(facts);
       statements.quarantine.run({ id: row.id, queueId: book.queue.id, now, row: stored, body: this.fullBody(row) });
       ledger.count(book, 'quarantined', 1);
       this.remove(book, row, now);
@@ -282,14 +322,24 @@ const noBytes = Buffer.alloc(0);
 
 /** Whether the message is what was sent. */
 export const isSound = (row: MessageRow, body: Uint8Array): boolean =>
-  messageChecksum({ ...row, body }) === row.checksum;
+  checksumOf(row, bytesOfId(row.messageId), body) === row.checksum;
+
+const checksumOf = (row: MessageRow, messageId: Uint8Array, body: Uint8Array): number =>
+  messageChecksum({
+    messageId,
+    contentType: row.contentType,
+    attributes: row.attributes,
+    groupId: row.groupId,
+    traceHeader: row.traceHeader,
+    senderId: row.senderId,
+    body,
+  });
 
 export const isExpired = (book: Pick<Book, 'queue'>, row: { readonly enqueuedAt: number }, now: Instant): boolean =>
   row.enqueuedAt + book.queue.settings.retentionSeconds * 1000 <= now;
 
 export const decodeHistory = (text: string): MessageHistory =>
   text === '' ? noHistory : (JSON.parse(text) as MessageHistory);
-const noHistory: MessageHistory = {};
 const encodeHistory = (history: MessageHistory): string =>
   Object.keys(history).length === 0 ? '' : JSON.stringify(history);
 

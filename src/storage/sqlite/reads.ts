@@ -213,7 +213,7 @@ export function createReads(db: Db): Reads {
         const parsed = parseMessageId(messageId);
         const found = parsed === undefined ? undefined : statements.message.get({ id: parsed.number });
         if (found === undefined || found.backlogId !== row.backlog_id) return null;
-        if (parsed?.bytes.equals(found.messageId) !== true) return null;
+        if (parsed?.hex !== found.messageId) return null;
         return isExpired({ queue: queueOf(row) }, found, now) ? null : messageOf(found, bodyOf(found));
       });
     },

@@ -47,7 +47,7 @@ export function settleOperations(db: Db, ledger: Ledger, rows: MessageRows) {
     const parsed = parseMessageId(messageId);
     const row = parsed === undefined ? undefined : rows.factsById(parsed.number);
     if (row === undefined || row.backlogId !== book.backlogId || isExpired(book, row, now)) return undefined;
-    return parsed?.bytes.equals(row.messageId) === true ? row : undefined;
+    return parsed?.hex === row.messageId ? row : undefined;
   }
 
   /** The message that the receipt holds now; undefined when it is gone for good. */

@@ -8,12 +8,14 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import { instant } from '../../domain/instant.ts';
 import { randomIds } from '../../ids.ts';
 import { StartupError } from '../startup-error.ts';
+import { packAnswer, transferOf, unpackRequests } from './crossing.ts';
 import { openStore, type Request, type Store, type StoreOptions } from './store.ts';
 import type { ThreadHears, ThreadSays } from './writer.ts';
 
 const parent = parentPort;
 if (parent === null) throw new Error('This file runs as a thread.');
-const say = (port: MessagePort, message: ThreadSays): void => port.postMessage(message);
+const say = (port: MessagePort, message: ThreadSays, handedOver: ArrayBuffer[] = []): void =>
+  port.postMessage(message, handedOver);
 const messageOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 /** Those who may ask; the first is the thread that began this one. */
@@ -36,7 +38,7 @@ function hear({ port, message }: Heard, store: Store): void {
   switch (message.hears) {
     case 'run': {
       const others = waitingInOthers(port);
-      run([{ port, requests: message.requests }, ...others.flatMap(partOf)], store);
+      run([{ port, requests: unpackRequests(message.requests) }, ...others.flatMap(partOf)], store);
       for (const other of others) if (other.message.hears !== 'run') hear(other, store);
       return;
     }
@@ -65,7 +67,7 @@ function waitingInOthers(heard: MessagePort): readonly Heard[] {
 type Part = { readonly port: MessagePort; readonly requests: readonly Request[] };
 
 const partOf = ({ port, message }: Heard): readonly Part[] =>
-  message.hears === 'run' ? [{ port, requests: message.requests }] : [];
+  message.hears === 'run' ? [{ port, requests: unpackRequests(message.requests) }] : [];
 
 function run(parts: readonly Part[], store: Store): void {
   try {
@@ -75,7 +77,8 @@ function run(parts: readonly Part[], store: Store): void {
     for (const { port, requests } of parts) {
       const own = parts.length === 1 ? outcomes : outcomes.slice(next, next + requests.length);
       next += requests.length;
-      say(port, { says: 'done', answer: { ...rest, outcomes: own } });
+      const answer = packAnswer(requests, { ...rest, outcomes: own });
+      say(port, { says: 'done', answer }, transferOf(answer));
     }
     if (ready.length + changedKeys.length > 0) {
       const asked = new Set(parts.map(({ port }) => port));

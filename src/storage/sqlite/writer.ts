@@ -12,6 +12,7 @@ import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
 import type { CommitNotice, ReadyNotice } from '../port.ts';
 import { StartupError } from '../startup-error.ts';
+import { type PackedAnswer, type PackedRequests, packRequests, transferOf, unpackAnswer } from './crossing.ts';
 import {
   type BatchAnswer,
   FatalError,
@@ -95,11 +96,11 @@ function breaking() {
 export type ThreadSays =
   | { readonly says: 'open'; readonly sealSecret: Uint8Array; readonly highWaterAt: Instant }
   | { readonly says: 'cannotOpen'; readonly message: string; readonly isExpected: boolean }
-  | { readonly says: 'done'; readonly answer: BatchAnswer }
+  | { readonly says: 'done'; readonly answer: PackedAnswer }
   | { readonly says: 'news'; readonly news: News }
   | { readonly says: 'fatal'; readonly message: string };
 export type ThreadHears =
-  | { readonly hears: 'run'; readonly requests: readonly Request[] }
+  | { readonly hears: 'run'; readonly requests: PackedRequests }
   /** From now on this port may ask, too; it leaves by being closed. */
   | { readonly hears: 'join'; readonly port: MessagePort }
   | { readonly hears: 'close' };
@@ -108,8 +109,8 @@ export type ThreadHears =
 export type Opened = Pick<Executor, 'sealSecret' | 'highWaterAt'>;
 
 /** The side of a link to the writer's thread that asks. */
-function asking(tell: (message: ThreadHears) => void, broken: ReturnType<typeof breaking>) {
-  let done: ((answer: BatchAnswer) => void) | undefined;
+function asking(port: Pick<MessagePort, 'postMessage'>, broken: ReturnType<typeof breaking>) {
+  let done: ((answer: PackedAnswer) => void) | undefined;
   let news: ((news: News) => void) | undefined;
   return {
     hear(message: ThreadSays): void {
@@ -120,8 +121,9 @@ function asking(tell: (message: ThreadHears) => void, broken: ReturnType<typeof 
     executor: {
       store: undefined,
       execute(requests, callback) {
-        done = callback;
-        tell({ hears: 'run', requests });
+        done = (answer) => callback(unpackAnswer(requests, answer));
+        const packed = packRequests(requests);
+        port.postMessage({ hears: 'run', requests: packed } satisfies ThreadHears, transferOf(packed));
       },
       onBroken: broken.listen,
       onNews(listener) {
@@ -138,7 +140,7 @@ const threadFile = new URL(`./writer-thread${import.meta.url.endsWith('.ts') ? '
 export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promise<Executor> {
   const thread = new Worker(threadFile, { workerData: options, name: 'writer' });
   const broken = breaking();
-  const { hear, executor } = asking((message) => thread.postMessage(message), broken);
+  const { hear, executor } = asking(thread, broken);
   let hasEnded = false;
   let isClosing = false;
   const ended = new Promise<void>((resolve) => {
@@ -183,7 +185,7 @@ export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promi
 /** Runs batches in the thread that the port leads to. */
 export function executeThrough(port: MessagePort, opened: Opened): Executor {
   const broken = breaking();
-  const { hear, executor } = asking((message) => port.postMessage(message), broken);
+  const { hear, executor } = asking(port, broken);
   let isClosing = false;
   port.on('message', hear);
   port.on('close', () => {

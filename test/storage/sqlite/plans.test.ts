@@ -83,10 +83,12 @@ describe('hot statements', () => {
 
   it.each(plans)('serves "%s" along its index, without a scan or a sort', (_name, sql, index) => {
     store = openStore({ directory: ':memory:', ids: countingIds(), now: trialStart });
-    const parameters = Object.fromEntries([...sql.matchAll(/@(\w+)/g)].map(([, name]) => [name, 1]));
+    const named = [...sql.matchAll(/@(\w+)/g)].map(([, name]) => [name, 1]);
+    const byPlace = [...sql.matchAll(/\?/g)].map(() => 1);
+    const parameters = named.length > 0 ? [Object.fromEntries(named)] : byPlace;
     const steps = store.db
-      .prepare<[Record<string, number>], { detail: string }>(`explain query plan ${sql}`)
-      .all(parameters)
+      .prepare<unknown[], { detail: string }>(`explain query plan ${sql}`)
+      .all(...parameters)
       .map(({ detail }) => detail);
     expect(steps.join('\n')).toMatch(index);
     const tableSteps = steps.filter((step) => !step.includes('subquery'));
