@@ -6,9 +6,9 @@ import type { Drive } from './load.ts';
 import {
   choosePlaces,
   coresInUse,
+  type Driveable,
   type Driven,
   LoadProcess,
-  memoryMB,
   type Places,
   type ServerOptions,
   ServerProcess,
@@ -35,13 +35,11 @@ const foreignCoresMax = 0.25;
 
 type DriveOptions = Omit<Drive, 'port' | 'connections' | 'warmSeconds' | 'seconds' | 'bodyBytes'> & Partial<Drive>;
 
-/** A server on whose queue many messages wait, and its memory after they were sent. */
+/** A server on whose queue many messages wait. */
 export type Crowded = {
   readonly server: ServerProcess;
   readonly directory: string;
   readonly queue: string;
-  readonly fill: Driven;
-  readonly memoryAfterFill: ReturnType<typeof memoryMB>;
 };
 
 export class Context {
@@ -85,13 +83,13 @@ export class Context {
     await server.stop();
   }
 
-  async drive(server: ServerProcess, what: DriveOptions): Promise<Driven> {
+  async drive(server: Driveable, what: DriveOptions): Promise<Driven> {
     const { connections, warmSeconds, seconds, bodyBytes } = this.options;
     return await this.load.run({ port: server.port, connections, warmSeconds, seconds, bodyBytes, ...what }, server);
   }
 
   /** Sends so many messages, by the hundred. */
-  async fill(server: ServerProcess, queue: string, count: number, groups?: number): Promise<Driven> {
+  async fill(server: Driveable, queue: string, count: number, groups?: number): Promise<Driven> {
     const job = { does: 'fill', queue, groups, batch: 250, connections: 4, warmSeconds: 0, seconds: 3_600 } as const;
     return await this.drive(server, { ...job, unitsMax: count });
   }
@@ -155,8 +153,8 @@ export class Context {
     const queue = 'crowded';
     await createQueue(server, queue);
     progress(`sending ${this.options.manyMessages} messages that wait`);
-    const fill = await this.fill(server, queue, this.options.manyMessages);
-    return { server, directory, queue, fill, memoryAfterFill: memoryMB(server.pid) };
+    await this.fill(server, queue, this.options.manyMessages);
+    return { server, directory, queue };
   }
 
   /** The data of the crowded server, which ends. */
@@ -194,7 +192,11 @@ export function progress(text: string): void {
   process.stderr.write(`  ${text}\n`);
 }
 
-export async function createQueue(server: ServerProcess, queue: string, settings: object = {}): Promise<void> {
+export async function createQueue(
+  server: Pick<Driveable, 'port'>,
+  queue: string,
+  settings: object = {},
+): Promise<void> {
   const answer = await fetch(`http://127.0.0.1:${server.port}/v1/queues/${queue}`, {
     method: 'PUT',
     headers: { 'content-type': 'application/json', authorization: benchAuthorization },
@@ -203,7 +205,7 @@ export async function createQueue(server: ServerProcess, queue: string, settings
   if (!answer.ok) throw new Error(`Queue ${queue} could not be created: ${await answer.text()}`);
 }
 
-export async function availableIn(server: ServerProcess, queue: string): Promise<number> {
+export async function availableIn(server: Pick<Driveable, 'port'>, queue: string): Promise<number> {
   const answer = await fetch(`http://127.0.0.1:${server.port}/v1/queues/${queue}/stats`);
   const { available }: { readonly available?: unknown } = (await answer.json()) as object;
   if (typeof available !== 'number') throw new Error(`Queue ${queue} does not tell how many messages are available.`);

@@ -2,27 +2,32 @@
  * `npm run bench:micro`: what one operation costs inside, without HTTP.
  *
  * The engine runs alone, in this thread, on a real directory with fsync on: microseconds per message by the number of
- * messages that share a commit, as wall time and as processor time (the difference is mostly the disk). Beside it the
- * bytes that a message's life writes into the write-ahead log, and the codecs of the hottest requests.
+ * messages that share a commit, as wall time and as processor time (the difference is mostly the disk). Then what each
+ * step of a message's life costs (`cost.ts`). `--only engine` or `--only cost` prints one of the two tables.
  */
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type FaultData, isFault } from '../src/domain/errors.ts';
-import { instant } from '../src/domain/instant.ts';
-import { limits } from '../src/domain/limits.ts';
-import { type Draft, noAttributes, type Receipt } from '../src/domain/message.ts';
-import { defaultAccount } from '../src/domain/principal.ts';
-import { kindOfName, type QueueRef } from '../src/domain/queue.ts';
-import { QueueName } from '../src/domain/queue-attributes.ts';
-import { randomIds } from '../src/ids.ts';
-import type { ReceiveAnswer, ReceiveAsk, SendAsk, Settled, Settlement } from '../src/storage/port.ts';
-import { databasePath } from '../src/storage/sqlite/data-directory.ts';
-import { openStore, type Request, type Store } from '../src/storage/sqlite/store.ts';
+import type { Receipt } from '../src/domain/message.ts';
+import { kindOfName } from '../src/domain/queue.ts';
+import type { ReceiveAnswer, Settled } from '../src/storage/port.ts';
+import type { Request } from '../src/storage/sqlite/store.ts';
+import { costTable } from './cost.ts';
 import { describeMachine, machineText } from './machine.ts';
 import { median } from './numbers.ts';
 import { textTable } from './text-table.ts';
+import {
+  closeTrial,
+  deletes,
+  openTrial,
+  receives,
+  run,
+  type Shape,
+  sends,
+  type Trial,
+  times,
+  walSize,
+} from './trial.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -35,8 +40,6 @@ const { values: options } = parseArgs({
 const messagesPerRound = Number(options.messages);
 const rounds = Number(options.rounds);
 
-/** How messages come together: requests per commit, messages per request. */
-type Shape = { readonly requests: number; readonly each: number };
 const shapes: readonly Shape[] = [
   { requests: 1, each: 1 },
   { requests: 64, each: 1 },
@@ -44,64 +47,6 @@ const shapes: readonly Shape[] = [
   { requests: 1, each: 100 },
   { requests: 8, each: 100 },
 ];
-const groupsCount = 10_000;
-
-let clockMs = Date.now();
-const now = () => instant(Math.max(Date.now(), clockMs));
-const ref = (name: string): QueueRef => ({ account: defaultAccount, name: QueueName.parse(name) });
-
-type Trial = { readonly store: Store; readonly directory: string; readonly queue: QueueRef };
-
-function openTrial(name: string): Trial {
-  const directory = mkdtempSync(join(options.dir, 'sluice-micro-'));
-  const store = openStore({ directory, ids: randomIds(), now: now() });
-  const queue = ref(name);
-  run(store, [{ name: 'putQueue', ask: { queue, kind: kindOfName(name), settings: {}, now: now() } as never }]);
-  return { store, directory, queue };
-}
-
-function closeTrial({ store, directory }: Trial): void {
-  store.close();
-  rmSync(directory, { recursive: true, force: true });
-}
-
-/** The values of the requests, which must all succeed. */
-function run(store: Store, requests: readonly Request[]): readonly unknown[] {
-  return store.run(requests).outcomes.map((outcome) => {
-    if (outcome.does === 'value') return outcome.value;
-    throw new Error(`A request of the micro benchmark failed: ${JSON.stringify(outcome)}`);
-  });
-}
-
-let drawn = 0;
-function draftOf(bytes: number, isFifo: boolean): Draft {
-  drawn += 1;
-  const body = new Uint8Array(Buffer.alloc(bytes, 'x'));
-  const fifo = isFifo ? { groupId: `group-${drawn % groupsCount}`, deduplicationId: `d-${drawn}` } : {};
-  return { body, contentType: 'text/plain', attributes: noAttributes, ...fifo };
-}
-
-const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
-
-const sends = (queue: QueueRef, { requests, each }: Shape, bytes: number, isFifo: boolean): readonly Request[] =>
-  times(requests, () => {
-    const ask: SendAsk = { queue, drafts: times(each, () => draftOf(bytes, isFifo)), isAtomic: false, now: now() };
-    return { name: 'send', ask };
-  });
-const receives = (queue: QueueRef, { requests, each }: Shape): readonly Request[] =>
-  times(requests, () => {
-    const ask: ReceiveAsk = { queue, limit: each, bytesMax: limits.receiveBytesMax, now: now() };
-    return { name: 'receive', ask };
-  });
-const deletes = (queue: QueueRef, each: number, receipts: readonly Receipt[]): readonly Request[] => {
-  const requests: Request[] = [];
-  for (let i = 0; i < receipts.length; i += each) {
-    const settlements = receipts.slice(i, i + each).map((receipt): Settlement => ({ does: 'delete', receipt }));
-    requests.push({ name: 'settle', ask: { queue, settlements, now: now() } as Request['ask'] });
-  }
-  return requests;
-};
-
 type Cost = { readonly wallUs: number; readonly cpuUs: number };
 type Costs = { readonly send: Cost; readonly receive: Cost; readonly delete: Cost };
 
@@ -151,7 +96,7 @@ function mustBeSettled(outcomes: unknown): void {
 
 /** Bytes that the lives of so many messages put into the write-ahead log, per message. */
 function walBytesPerLife(kind: string, shape: Shape, bytes: number): number {
-  const trial = openTrial(kind);
+  const trial = openTrial(options.dir, kind);
   trial.store.db.pragma('wal_checkpoint(TRUNCATE)');
   trial.store.db.pragma('wal_autocheckpoint = 0');
   const perCommit = shape.requests * shape.each;
@@ -178,8 +123,6 @@ function walBytesPerLife(kind: string, shape: Shape, bytes: number): number {
   return grown / (count * perCommit);
 }
 
-const walSize = ({ directory }: Trial): number => statSync(`${databasePath(directory)}-wal`).size;
-
 const us = (value: number): string => value.toFixed(1);
 const shapeText = ({ requests, each }: Shape): string => `${requests} × ${each}`;
 
@@ -188,7 +131,7 @@ function engineTable(): string {
   for (const kind of ['standard', 'ordered.fifo']) {
     for (const bytes of [256, 4_096]) {
       for (const shape of shapes) {
-        const trial = openTrial(kind);
+        const trial = openTrial(options.dir, kind);
         const isFifo = kindOfName(kind) === 'fifo';
         oneRound(trial, shape, bytes, isFifo);
         const all = times(rounds, () => oneRound(trial, shape, bytes, isFifo));
@@ -207,7 +150,6 @@ function engineTable(): string {
           cell('delete'),
           walBytesPerLife(kind, shape, bytes).toFixed(0),
         ]);
-        clockMs = Date.now();
       }
     }
   }
@@ -218,7 +160,13 @@ function engineTable(): string {
 }
 
 process.stdout.write(`${machineText(describeMachine(options.dir))}\n\n`);
-process.stdout.write(
-  'The engine alone: microseconds per message, wall (processor), median of rounds; one commit each.\n',
-);
-process.stdout.write(`${engineTable()}\n`);
+if (options.only !== 'cost') {
+  process.stdout.write(
+    'The engine alone: microseconds per message, wall (processor), median of rounds; one commit each.\n',
+  );
+  process.stdout.write(`${engineTable()}\n\n`);
+}
+if (options.only !== 'engine') {
+  process.stdout.write('What a message costs: each step of its life, per message.\n');
+  process.stdout.write(`${costTable(options.dir)}\n`);
+}

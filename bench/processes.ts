@@ -100,6 +100,9 @@ export type ServerOptions = {
   readonly nodeArgs?: readonly string[];
 };
 
+/** What is driven: where it listens, and what it tells of itself. */
+export type Driveable = Watched & { readonly port: number };
+
 export class ServerProcess implements Watched {
   readonly #child: ChildProcess;
   readonly port: number;

@@ -6,7 +6,7 @@ import { median } from './numbers.ts';
 import { type Driven, memoryMB, type ServerProcess } from './processes.ts';
 import { leftOut, limitResult, type Result, ratioResult, runOf } from './result.ts';
 import { slowDisk, slowFsyncMs } from './slow-disk.ts';
-import { buildProgram, startMs } from './start-up.ts';
+import { buildProgram, startMs, startProgram } from './start-up.ts';
 
 export type Row = { readonly name: string; readonly run: (context: Context) => Promise<readonly Result[]> };
 
@@ -215,14 +215,28 @@ async function longPolls(context: Context): Promise<readonly Result[]> {
   ];
 }
 
+/** Of the program as the image has it, without what the server under test has beside it. */
 async function memory(context: Context): Promise<readonly Result[]> {
-  const { server, queue, fill, memoryAfterFill } = await context.crowded();
-  await context.drive(server, { does: 'life', queue });
-  await context.drive(server, { does: 'batchLife', queue, batch: 100 });
-  const afterLoad = memoryMB(server.pid);
-  const note = `after the fill ${memoryAfterFill.now.toFixed(0)} MB, after load ${afterLoad.now.toFixed(0)} MB, peak ${afterLoad.peak.toFixed(0)} MB; filled at ${Math.round(fill.unitsPerSecond).toLocaleString('en-US')} messages/s`;
-  const work = `resident memory, ${messagesText(context.options.manyMessages)} waiting`;
-  return [limitResult('memory', work, Math.max(memoryAfterFill.now, afterLoad.now), 'MB', 150, note)];
+  const { manyMessages } = context.options;
+  const server = await startProgram(buildProgram(context.folder()), context.folder());
+  try {
+    const queue = 'memory';
+    const afterStart = memoryMB(server.pid);
+    await createQueue(server, queue);
+    progress(`memory: sending ${manyMessages} messages that wait`);
+    const fill = await context.fill(server, queue, manyMessages);
+    const afterFill = memoryMB(server.pid);
+    await context.drive(server, { does: 'life', queue });
+    await context.drive(server, { does: 'batchLife', queue, batch: 100 });
+    const afterLoad = memoryMB(server.pid);
+    const parts = { 'after the start': afterStart.now, 'after the fill': afterFill.now, 'after load': afterLoad.now };
+    const texts = Object.entries({ ...parts, peak: afterLoad.peak }).map(([when, mb]) => `${when} ${mb.toFixed(0)} MB`);
+    const note = `${texts.join(', ')}; filled at ${Math.round(fill.unitsPerSecond).toLocaleString('en-US')} messages/s`;
+    const work = `resident memory as built, ${messagesText(manyMessages)} waiting`;
+    return [limitResult('memory', work, Math.max(afterFill.now, afterLoad.now), 'MB', 150, note)];
+  } finally {
+    await server.stop();
+  }
 }
 
 async function start(context: Context): Promise<readonly Result[]> {

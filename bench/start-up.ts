@@ -1,10 +1,11 @@
-/** How long `sluice serve` takes from its start to the first good answer of `/readyz`. */
-import { execFileSync, spawn } from 'node:child_process';
+/** `sluice serve` as its users start it: built or from source, and how long it takes to the first good answer of `/readyz`. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { symlinkSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { asStarted, projectPath } from './processes.ts';
+import { asStarted, type Driveable, projectPath } from './processes.ts';
+import type { Watch } from './server.ts';
 
 /** Compiles the program as the image has it, into a folder of its own. @returns its entry */
 export function buildProgram(folder: string): string {
@@ -19,8 +20,23 @@ export function buildProgram(folder: string): string {
 
 const readyMsMax = 60_000;
 
+/** A server as its users start it. */
+export type Program = Driveable & {
+  /** From its start to the first good answer of `/readyz`. */
+  readonly readyMs: number;
+  readonly stop: () => Promise<void>;
+};
+
+/** It tells nothing of its event loop and its commits. */
+const unseen: Watch = {
+  delayP99Ms: Number.NaN,
+  delayMaxMs: Number.NaN,
+  commits: Number.NaN,
+  requestsPerCommit: Number.NaN,
+};
+
 /** @param program the entry as built; undefined: from source */
-export async function startMs(program: string | undefined, directory: string): Promise<number> {
+export async function startProgram(program: string | undefined, directory: string): Promise<Program> {
   const port = await freePort();
   const startedAt = performance.now();
   const server = spawn(
@@ -32,19 +48,40 @@ export async function startMs(program: string | undefined, directory: string): P
       stdio: ['ignore', 'ignore', 'inherit'],
     },
   );
-  const ended = once(server, 'exit');
-  let ms = Number.NaN;
+  // A bench that was interrupted leaves no server behind.
+  const kill = () => server.kill('SIGKILL');
+  process.once('exit', kill);
+  const ended = once(server, 'exit').finally(() => process.off('exit', kill));
+  const readyMs = await msUntilReady(server, port, startedAt);
+  return {
+    pid: server.pid ?? 0,
+    port,
+    readyMs,
+    beginWatch: () => undefined,
+    endWatch: async () => unseen,
+    async stop() {
+      server.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+async function msUntilReady(server: ChildProcess, port: number, startedAt: number): Promise<number> {
   while (server.exitCode === null) {
     const isReady = await asksReady(port);
-    ms = performance.now() - startedAt;
-    if (isReady) break;
+    const ms = performance.now() - startedAt;
+    if (isReady) return ms;
     if (ms > readyMsMax) throw new Error(`The server was not ready after ${readyMsMax} ms.`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
-  if (server.exitCode !== null) throw new Error(`The server ended with ${server.exitCode} before it was ready.`);
-  server.kill('SIGTERM');
-  await ended;
-  return ms;
+  throw new Error(`The server ended with ${server.exitCode} before it was ready.`);
+}
+
+/** @param program as in startProgram */
+export async function startMs(program: string | undefined, directory: string): Promise<number> {
+  const started = await startProgram(program, directory);
+  await started.stop();
+  return started.readyMs;
 }
 
 function asksReady(port: number): Promise<boolean> {
