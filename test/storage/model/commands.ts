@@ -1,8 +1,9 @@
 /** Commands for an engine and the model: each does the same to both and compares what they say. */
+import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { expect } from 'vitest';
 import { Fault, isFault } from '../../../src/domain/errors.ts';
-import { messageState } from '../../../src/domain/message.ts';
+import { messageState, type Receipt } from '../../../src/domain/message.ts';
 import { QueueName, type QueueSettingsPatch } from '../../../src/domain/queue-attributes.ts';
 import type { Settlement } from '../../../src/storage/port.ts';
 import { bodyOf, codeOf, type DraftText, nextTaskId, nth, type Trial } from '../../support/storage.ts';
@@ -230,9 +231,13 @@ async function receive(queue: ModelQueue, model: Model, t: Trial, { limit, visib
   judgeNextLook(queue, model, answer.nextVisibleAt, taken.length < limit);
 }
 
-const isSameAs = (messages: readonly { messageId: string }[], expected: readonly ModelMessage[] | 'touched'): boolean =>
+/** By their receipts: a receive that begins anew may well hand out the same messages. */
+const isSameAs = (received: readonly { receipt: Receipt }[], expected: readonly ModelMessage[] | 'touched'): boolean =>
   expected !== 'touched' &&
-  JSON.stringify(messages.map((one) => one.messageId)) === JSON.stringify(expected.map((one) => one.id));
+  isDeepStrictEqual(
+    received.map(({ receipt }) => receipt),
+    expected.map(({ newest }) => newest),
+  );
 
 /** Which of those received too often the engine has moved, in the order of the queue. */
 async function findMoved(queue: ModelQueue, model: Model, t: Trial): Promise<readonly ModelMessage[]> {
