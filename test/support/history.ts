@@ -8,7 +8,8 @@ export type Seen =
   | { readonly what: 'sent'; readonly body: string; readonly messageId: string }
   | { readonly what: 'maybeSent'; readonly body: string }
   | { readonly what: 'delivered'; readonly body: string; readonly messageId: string; readonly askedAt: number }
-  | { readonly what: 'deleted'; readonly messageId: string; readonly answeredAt: number };
+  | { readonly what: 'deleted'; readonly messageId: string; readonly answeredAt: number }
+  | { readonly what: 'maybeDeleted'; readonly messageId: string };
 
 /** @returns a sentence per broken promise, for a history that ends with everything drained */
 export function brokenPromises(history: readonly Seen[]): readonly string[] {
@@ -18,11 +19,16 @@ export function brokenPromises(history: readonly Seen[]): readonly string[] {
 const of = <W extends Seen['what']>(history: readonly Seen[], what: W) =>
   history.filter((seen): seen is Extract<Seen, { what: W }> => seen.what === what);
 
+/** With everything drained, a message has gone by a delete that its client knows of, and by nothing else. */
 function lost(history: readonly Seen[]): readonly string[] {
   const delivered = new Set(of(history, 'delivered').map(({ messageId }) => messageId));
-  return of(history, 'sent')
-    .filter(({ messageId }) => !delivered.has(messageId))
-    .map(({ body }) => `${body} was acknowledged and never delivered`);
+  const deleted = new Set(
+    [...of(history, 'deleted'), ...of(history, 'maybeDeleted')].map(({ messageId }) => messageId),
+  );
+  return of(history, 'sent').flatMap(({ body, messageId }) => {
+    if (!delivered.has(messageId)) return [`${body} was acknowledged and never delivered`];
+    return deleted.has(messageId) ? [] : [`${body} was delivered, not deleted, and is gone`];
+  });
 }
 
 function fromNowhere(history: readonly Seen[]): readonly string[] {
@@ -39,6 +45,12 @@ function twice(history: readonly Seen[]): readonly string[] {
     ids.set(body, (ids.get(body) ?? new Set()).add(messageId));
   }
   return [...ids].filter(([, set]) => set.size > 1).map(([body, set]) => `${body} is ${set.size} messages`);
+}
+
+/** Deliveries beyond the first of their message: after a timeout, an unknown receive, or a way through a dead-letter queue. */
+export function redeliveryCount(history: readonly Seen[]): number {
+  const delivered = of(history, 'delivered').map(({ messageId }) => messageId);
+  return delivered.length - new Set(delivered).size;
 }
 
 function resurrected(history: readonly Seen[]): readonly string[] {
