@@ -26,6 +26,14 @@ export type Step = {
 
 type MessageDeeds = { readonly messageId: string; readonly queue: string; sentBy?: Ack; readonly steps: Step[] };
 
+/** When the data were as they are. */
+export type Moment = {
+  /** Whether the acknowledgement had certainly left the server by then. */
+  readonly isAcked: (ack: Ack) => boolean;
+  /** Whether it may have; absent: only if it certainly had. */
+  readonly mayBeAcked?: (ack: Ack) => boolean;
+};
+
 /** A setting of a queue that only ever grows. */
 type Setting = { readonly queue: string; readonly retentionSeconds: number; readonly by: Ack };
 
@@ -56,9 +64,10 @@ export class Deeds {
     return this.#messages.size;
   }
 
-  /** Every broken promise as a sentence. @param isAcked whether the acknowledgement had left the server by then */
-  broken(data: Data, isAcked: (ack: Ack) => boolean): readonly string[] {
-    const messages = [...this.#messages.values()].flatMap((deeds) => brokenMessage(deeds, data, isAcked));
+  /** Every broken promise as a sentence. */
+  broken(data: Data, moment: Moment): readonly string[] {
+    const { isAcked } = moment;
+    const messages = [...this.#messages.values()].flatMap((deeds) => brokenMessage(deeds, data, moment));
     const queues = this.queues
       .filter(({ name, by }) => isAcked(by) && !data.retentionSeconds.has(name))
       .map(({ name }) => `the queue ${name} was acknowledged and is not there`);
@@ -81,14 +90,11 @@ export class Deeds {
   }
 }
 
-/**
- * What is wrong with the data in a folder: they do not open, are not sound, or lack what was acknowledged.
- * @param isAcked whether the acknowledgement had left the server by then
- */
+/** What is wrong with the data in a folder: they do not open, are not sound, or lack what was acknowledged. */
 export function problemsOf(
   folder: string,
   deeds: Deeds,
-  { isAcked, now }: { readonly isAcked: (ack: Ack) => boolean; readonly now: Instant },
+  { now, ...moment }: Moment & { readonly now: Instant },
 ): readonly string[] {
   let store: Store;
   try {
@@ -97,7 +103,7 @@ export function problemsOf(
     return [`it does not open: ${error instanceof Error ? error.message : String(error)}`];
   }
   try {
-    return [...audit(store.db, now), ...deeds.broken(readData(store.db), isAcked)];
+    return [...audit(store.db, now), ...deeds.broken(readData(store.db), moment)];
   } finally {
     store.close();
   }
@@ -140,14 +146,15 @@ export function readData(db: Db): Data {
   };
 }
 
-function brokenMessage(deeds: MessageDeeds, data: Data, isAcked: (ack: Ack) => boolean): readonly string[] {
+function brokenMessage(deeds: MessageDeeds, data: Data, moment: Moment): readonly string[] {
+  const { isAcked, mayBeAcked = isAcked } = moment;
   const { messageId, queue, sentBy, steps } = deeds;
   const doneAt = steps.findLastIndex(({ by }) => by !== undefined && isAcked(by));
   if (doneAt < 0 && !(sentBy !== undefined && isAcked(sentBy))) return [];
   const sent: Step = { after: '', leaves: [queue] };
   const certain = steps[doneAt] ?? sent;
   // What was asked for and not answered yet may have happened.
-  const possible = [certain, ...steps.slice(doneAt + 1).filter(({ after }) => isAcked(after))];
+  const possible = [certain, ...steps.slice(doneAt + 1).filter(({ after }) => mayBeAcked(after))];
   const row = data.messages.get(messageId.replaceAll('-', ''));
   const fits = ({ leaves, receives = 0, visibleAt }: Step) =>
     leaves.includes(row?.queue ?? null) &&

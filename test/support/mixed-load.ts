@@ -16,6 +16,8 @@ export type LoadOptions = {
   readonly isOver: () => boolean;
   /** Large messages too, so that the write-ahead log is soon long enough to be copied while others work. */
   readonly isHeavy: boolean;
+  /** Told of each acknowledgement as it comes. */
+  readonly onAck?: (ack: Ack) => void;
   /** A new one at each call, over all loads on the same data. */
   readonly number: () => number;
 };
@@ -42,7 +44,7 @@ export async function runMixedLoad(options: LoadOptions): Promise<void> {
   await Promise.all(clients.map((client) => load.repeat(client)));
 }
 
-function createLoad({ url, deeds, random, isOver, number }: LoadOptions) {
+function createLoad({ url, deeds, random, isOver, number, onAck }: LoadOptions) {
   /** Undefined: not acknowledged. */
   async function call(method: string, path: string, body?: string | object): Promise<Answer | undefined> {
     const requestId = `r-${number()}`;
@@ -56,6 +58,7 @@ function createLoad({ url, deeds, random, isOver, number }: LoadOptions) {
       const text = await response.text();
       if (response.status >= 500) return undefined;
       if (!response.ok) throw new Refused(`${method} ${path} was answered ${response.status} ${text}`);
+      onAck?.(requestId);
       return { ack: requestId, json: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) };
     } catch (error) {
       if (error instanceof Refused) throw error;

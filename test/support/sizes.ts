@@ -12,6 +12,8 @@ const isFull = process.env[fullVariable] === 'true';
 const sizes = {
   /** Disks as a power cut may leave them. */
   crashStates: [1_500, 100_000],
+  /** Disks that are copied as they stand under load. */
+  powerCuts: [30, 500],
   /** Folders of data that are damaged. */
   damages: [300, 10_000],
   /** Servers killed under load. */
