@@ -55,8 +55,11 @@ export type Queues = {
   ) => Promise<{ purgedCount: number }>;
   /** FIFO: message groups with what blocks them. @throws queueNotFound, settingNotForKind on a standard queue */
   readonly groups: (principal: Principal, name: QueueName, ask: PageAsk) => Promise<Page<GroupView>>;
-  /** Names of the queues whose dead-letter queue this is. @throws queueNotFound */
+  /** Names of the queues whose dead-letter queue this is, of those that any scope of the principal names.
+   *  @throws queueNotFound */
   readonly deadLetterSources: (principal: Principal, name: QueueName, ask: PageAsk) => Promise<Page<string>>;
+  /** Whether this is anybody's dead-letter queue. @throws queueNotFound */
+  readonly isDeadLetterQueue: (principal: Principal, name: QueueName) => Promise<boolean>;
 };
 
 export function createQueues({ storage, clock, upkeep }: { storage: Storage; clock: Clock; upkeep: Upkeep }): Queues {
@@ -136,12 +139,28 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
       if (kind !== 'fifo') throw Fault.of('settingNotForKind', { setting: 'groups', kind });
       return storage.listGroups({ queue: ref(principal, name), now: clock.now(), ...ask });
     },
-    async deadLetterSources(principal, name, ask) {
-      const page = await storage.listDeadLetterSources({ queue: ref(principal, name), ...ask });
-      const names = page.items.map((queue): string => queue.name);
-      return { items: names.filter((source) => may(principal, 'look', source)), nextCursor: page.nextCursor };
+    deadLetterSources,
+    async isDeadLetterQueue(principal, name) {
+      const { items } = await storage.listDeadLetterSources({ queue: ref(principal, name), limit: 1 });
+      return items.length > 0;
     },
   };
+
+  /** The cursor is the name of the last queue shown: that of one outside the principal's scopes would tell of it. */
+  async function deadLetterSources(principal: Principal, name: QueueName, { limit, cursor }: PageAsk) {
+    const items: string[] = [];
+    let after = cursor;
+    do {
+      const page = await storage.listDeadLetterSources({ queue: ref(principal, name), limit, cursor: after });
+      for (const source of page.items) {
+        if (!may(principal, 'look', source.name)) continue;
+        if (items.length === limit) return { items, nextCursor: items.at(-1) ?? null };
+        items.push(source.name);
+      }
+      after = page.nextCursor ?? undefined;
+    } while (after !== undefined);
+    return { items, nextCursor: null };
+  }
 }
 
 /**

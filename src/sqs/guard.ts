@@ -14,6 +14,7 @@ import type { QueueName } from '../domain/queue-attributes.ts';
 import { createAuthorizeSqs, type GuardedQueue, type SqsActionName, sqsAccess } from './access.ts';
 import type { ActionContext } from './action.ts';
 import { invalidAttribute } from './attributes.ts';
+import { openTaskHandle } from './move-task.ts';
 import { parsePolicy } from './policy.ts';
 import { asQueueName, queueNameOf, queueOfArn } from './queue-url.ts';
 import { inputOf, readCall, saysNothing } from './request.ts';
@@ -66,12 +67,13 @@ type Named = Pick<ActionContext, 'principal' | 'isQuery'>;
 /** The function that actions use, so that no other queue is asked for than the one they act on; it reads these alone. */
 const nameOfUrl = queueNameOf as (url: string | undefined, context: Named) => QueueName;
 
-/** The queue that the input names by URL, name or ARN; undefined where it names none, or what cannot be one. */
+/** The queue that the input names by URL, name, ARN or task handle; undefined where it names none, or what cannot be one. */
 function queueOf(input: object, context: Named): QueueName | undefined {
   if ('QueueUrl' in input) return nameOfUrl(textOf(input, 'QueueUrl'), context);
   const name = textOf(input, 'QueueName');
   if (name !== undefined) return asQueueName(name);
-  const arn = textOf(input, 'SourceArn');
+  const handle = textOf(input, 'TaskHandle');
+  const arn = handle === undefined ? textOf(input, 'SourceArn') : openTaskHandle(handle)?.sourceArn;
   return arn === undefined ? undefined : queueOfArn(arn, context);
 }
 

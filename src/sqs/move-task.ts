@@ -41,11 +41,10 @@ export async function orNotThere<T>(member: ArnMember, asked: Promise<T>): Promi
 export const taskHandle = ({ taskId, source }: RedriveTask, context: ActionContext): string =>
   Buffer.from(JSON.stringify({ taskId, sourceArn: queueArn(context, source) })).toString('base64');
 
-/** @throws SqsError */
-export function parseTaskHandle(handle: string): { readonly taskId: string; readonly sourceArn: string } {
+/** What a task handle says, or undefined. */
+export function openTaskHandle(handle: string): { readonly taskId: string; readonly sourceArn: string } | undefined {
   const { taskId, sourceArn } = parseObject(Buffer.from(handle, 'base64').toString('utf8')) ?? {};
-  if (typeof taskId === 'string' && typeof sourceArn === 'string') return { taskId, sourceArn };
-  throw invalidParameter('Value for parameter TaskHandle is invalid.');
+  return typeof taskId === 'string' && typeof sourceArn === 'string' ? { taskId, sourceArn } : undefined;
 }
 
 const statusNames = {

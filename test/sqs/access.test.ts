@@ -184,6 +184,55 @@ describe('a facade with access keys', () => {
     expect(await call(keeper, 'SetQueueAttributes', set)).toMatchObject(refused);
   });
 
+  const arnOf = (name: string) => `arn:aws:sqs:us-east-1:${defaultAccount}:${name}`;
+  const redrivePolicy = JSON.stringify({ deadLetterTargetArn: arnOf('orders-dlq'), maxReceiveCount: 2 });
+  const withSources = async (...names: string[]) => {
+    const t = await openGuarded();
+    for (const QueueName of names) {
+      const Attributes = { RedrivePolicy: redrivePolicy };
+      expect(await t.call(t.admin, 'CreateQueue', { QueueName, Attributes })).toMatchObject(ok);
+    }
+    return t;
+  };
+
+  it('case 47: tells who cancels no more of a queue outside of the scopes than of none', async () => {
+    const { holder, call } = await openGuarded();
+    const keeper = await holder([{ actions: ['cancelTask'], queues: ['orders*'] }]);
+    const cancel = (name: string) => {
+      const handle = JSON.stringify({ taskId: 'none', sourceArn: arnOf(name) });
+      return call(keeper, 'CancelMessageMoveTask', { TaskHandle: Buffer.from(handle).toString('base64') });
+    };
+    for (const name of ['other', 'nowhere']) expect(await cancel(name)).toMatchObject(refused);
+    expect(await cancel('orders')).toMatchObject({ status: 404, message: 'Task does not exist.' });
+  });
+
+  it('case 48: lists the sources of its scopes alone, page by page, and no page ends at another', async () => {
+    const { holder, call } = await withSources('a', 'b-secret', 'c', 'd-secret');
+    const some = await holder([
+      { actions: ['readQueue'], queues: ['orders-dlq'] },
+      { actions: ['send'], queues: ['a', 'c'] },
+    ]);
+    const list = (page: object) =>
+      call(some, 'ListDeadLetterSourceQueues', { QueueUrl: urlOf('orders-dlq'), MaxResults: 1, ...page });
+    const first = await list({});
+    expect(first.result.queueUrls).toEqual([urlOf('a')]);
+    expect(Buffer.from(String(first.result.NextToken), 'base64url').toString()).toBe('a');
+    expect((await list({ NextToken: first.result.NextToken })).result).toEqual({ queueUrls: [urlOf('c')] });
+  });
+
+  it('lets a key redrive to where it may send, whether it sees the sources or not', async () => {
+    const { holder, call } = await withSources('a');
+    const operator = await holder([
+      { actions: ['redrive'], queues: ['orders-dlq'] },
+      { actions: ['send'], queues: ['other'] },
+    ]);
+    const start = (DestinationArn?: string) =>
+      call(operator, 'StartMessageMoveTask', { SourceArn: arnOf('orders-dlq'), DestinationArn });
+    expect(await start(arnOf('other'))).toMatchObject(ok);
+    expect(await start(arnOf('orders'))).toMatchObject(refused);
+    expect(await start()).toMatchObject(refused);
+  });
+
   it('lets nobody give themselves rights by a policy', async () => {
     const { holder, call } = await openGuarded();
     const keeper = await holder([{ actions: ['createQueue', 'updateQueue'], queues: ['*'] }]);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defineAction } from '../action.ts';
-import { orNotThere, parseTaskHandle, queueOfMember } from '../move-task.ts';
+import { invalidParameter } from '../errors.ts';
+import { openTaskHandle, orNotThere, queueOfMember } from '../move-task.ts';
 import { requiredText, struct } from '../shape.ts';
 
 export const cancelMessageMoveTask = defineAction({
@@ -9,7 +10,9 @@ export const cancelMessageMoveTask = defineAction({
   output: struct({ ApproximateNumberOfMessagesMoved: 'text' }),
   async run({ TaskHandle }, context) {
     const { broker, principal } = context;
-    const { taskId, sourceArn } = parseTaskHandle(TaskHandle);
+    const task = openTaskHandle(TaskHandle);
+    if (task === undefined) throw invalidParameter('Value for parameter TaskHandle is invalid.');
+    const { taskId, sourceArn } = task;
     const source = queueOfMember(sourceArn, 'SourceArn', context);
     await orNotThere('SourceArn', broker.queues.find(principal, source));
     const { movedCount } = await broker.redrive.cancel(principal, taskId);

@@ -36,8 +36,8 @@ export const startMessageMoveTask = defineAction({
 });
 
 async function requireDeadLetterQueue(source: QueueName, { broker, principal }: ActionContext): Promise<void> {
-  const sources = await orNotThere('SourceArn', broker.queues.deadLetterSources(principal, source, { limit: 1 }));
-  if (sources.items.length === 0) throw invalidParameter('Source queue must be configured as a Dead Letter Queue.');
+  if (await orNotThere('SourceArn', broker.queues.isDeadLetterQueue(principal, source))) return;
+  throw invalidParameter('Source queue must be configured as a Dead Letter Queue.');
 }
 
 async function destinationOf(
