@@ -3,7 +3,7 @@ import { limits } from '../domain/limits.ts';
 import type { Page, PageAsk } from '../storage/port.ts';
 import type { ActionContext } from './action.ts';
 import { invalidParameter } from './errors.ts';
-import { asQueueName, queueUrl } from './queue-url.ts';
+import { queueUrl } from './queue-url.ts';
 import { text, whole } from './shape.ts';
 
 export const pageMembers = { NextToken: text, MaxResults: whole };
@@ -24,16 +24,19 @@ export function pageAsk({ NextToken, MaxResults }: PageInput): PageAsk {
   return { limit: MaxResults, cursor: NextToken === undefined || NextToken === '' ? undefined : cursorOf(NextToken) };
 }
 
-/** A token is the name after which the list goes on. */
+/** A name, or a place in the parts of the names that scopes allow: both names of 80 characters in base64. */
+const cursorPattern = /^[\w.-]{1,256}$/;
+
+/** A token is the cursor behind which the list goes on. */
 function cursorOf(token: string): string {
-  const name = asQueueName(Buffer.from(token, 'base64url').toString('utf8'));
-  if (name !== undefined && tokenOf(name) === token) return name;
+  const cursor = Buffer.from(token, 'base64url').toString('utf8');
+  if (cursorPattern.test(cursor) && tokenOf(cursor) === token) return cursor;
   throw invalidParameter(
     'Invalid NextToken value. If you are passing in NextToken, you must not change the other request parameters.',
   );
 }
 
-const tokenOf = (name: string): string => Buffer.from(name).toString('base64url');
+const tokenOf = (cursor: string): string => Buffer.from(cursor).toString('base64url');
 
 /** The page as URLs under the member's name. Without `MaxResults` there is no token, however many there are. */
 export function pageResult<M extends string>(

@@ -206,6 +206,22 @@ describe('a facade with access keys', () => {
     expect(await cancel('orders')).toMatchObject({ status: 404, message: 'Task does not exist.' });
   });
 
+  it('lists the queues of its scopes page by page, however long their names are', async () => {
+    const { holder, call, admin } = await openGuarded();
+    const names = ['1', '2', '3'].map((end) => 'q'.repeat(79) + end);
+    for (const QueueName of names) await call(admin, 'CreateQueue', { QueueName });
+    const some = await holder([{ actions: ['send'], queues: [`${'q'.repeat(78)}*`] }]);
+    const seen: unknown[] = [];
+    let NextToken: unknown;
+    do {
+      const { status, result } = await call(some, 'ListQueues', { MaxResults: 1, NextToken });
+      expect(status).toBe(200);
+      seen.push(...(result.QueueUrls as unknown[]));
+      NextToken = result.NextToken;
+    } while (NextToken !== undefined);
+    expect(seen).toEqual(names.map(urlOf));
+  });
+
   it('case 48: lists the sources of its scopes alone, page by page, and no page ends at another', async () => {
     const { holder, call } = await withSources('a', 'b-secret', 'c', 'd-secret');
     const some = await holder([
@@ -229,7 +245,7 @@ describe('a facade with access keys', () => {
     const start = (DestinationArn?: string) =>
       call(operator, 'StartMessageMoveTask', { SourceArn: arnOf('orders-dlq'), DestinationArn });
     expect(await start(arnOf('other'))).toMatchObject(ok);
-    expect(await start(arnOf('orders'))).toMatchObject(refused);
+    for (const name of ['orders', 'nowhere']) expect(await start(arnOf(name))).toMatchObject(refused);
     expect(await start()).toMatchObject(refused);
   });
 

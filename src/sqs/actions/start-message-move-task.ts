@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { limits } from '../../domain/limits.ts';
+import { authorize } from '../../domain/principal.ts';
 import { kindOfName } from '../../domain/queue.ts';
 import type { QueueName } from '../../domain/queue-attributes.ts';
 import { type ActionContext, defineAction } from '../action.ts';
@@ -48,6 +49,8 @@ async function destinationOf(
   if (destination === source) {
     throw invalidParameter('Source queue arn and destination queue arn cannot be the same.');
   }
+  // Asked before whether it exists, which is nobody's to know who may not send there.
+  authorize(principal, 'send', destination);
   await orNotThere('DestinationArn', broker.queues.find(principal, destination));
   if (kindOfName(source) === kindOfName(destination)) return destination;
   throw invalidParameter('The source queue and destination queue must be of the same queue type.');
