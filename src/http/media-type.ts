@@ -44,7 +44,9 @@ export function bodyKind(contentType: string): BodyKind {
   return kind;
 }
 
-/** Whether an Accept header prefers JSON to plain text. Absent or `*` alone: it does not. */
+const textTypes: readonly string[] = ['text/plain', 'text/html', 'text/xml', 'application/xml', 'text/*'];
+
+/** Whether an Accept header prefers JSON to text and XML. Absent or `*` alone: it does not. */
 export function prefersJson(accept: string | undefined): boolean {
   if (accept === undefined) return false;
   const quality = (wanted: readonly string[]) =>
@@ -56,5 +58,5 @@ export function prefersJson(accept: string | undefined): boolean {
         return wanted.includes(type) ? Number(weight?.slice(2) ?? 1) || 0 : 0;
       }),
     );
-  return quality(['application/json', 'application/*']) > quality(['text/plain', 'text/html', 'text/*']);
+  return quality(['application/json', 'application/*']) > quality(textTypes);
 }
