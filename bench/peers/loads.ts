@@ -6,6 +6,7 @@ import { openClient, type Speaks } from './client.ts';
 import type { ClientJob } from './load.ts';
 import type { PeerProcess } from './process.ts';
 import { authorization, queueUrl } from './sqs.ts';
+import { titleOf } from './table.ts';
 
 type Work = {
   readonly head: string;
@@ -45,7 +46,7 @@ export type WorkName = keyof typeof works;
 /** So many receives of one client in a row may find nothing: what others hold a moment is not the queue's end. */
 const emptyMax = 100;
 /** A run that takes so much longer than it should is given up. */
-const overtimeSeconds = 60;
+const overtimeSeconds = 40;
 
 const nothing = { units: 0, requests: 0, seconds: 0, cpu: Number.NaN, foreign: 0 };
 const rates = { unitsPerSecond: Number.NaN, requestsPerSecond: Number.NaN, p50Ms: Number.NaN, p99Ms: Number.NaN };
@@ -64,7 +65,7 @@ export class Loads {
   /** A generator that failed ends, and the next one takes its place. */
   #http: Promise<LoadProcess> | undefined;
   #clients: Promise<LoadProcess<ClientJob>> | undefined;
-  readonly #given = new Set<string>();
+  readonly #givenUp = new Set<string>();
   #runCount = 0;
 
   constructor(context: Context, packages: string) {
@@ -79,12 +80,13 @@ export class Loads {
     failed: (reason: string) => void,
     seconds = this.#context.options.seconds,
   ): Promise<Driven> {
-    const key = `${work} ${server?.place.folder}`;
-    if (server === undefined || this.#given.has(key)) return failedRun;
+    if (server === undefined) return failedRun;
+    const key = `${work}, ${titleOf(server.peer)}`;
+    if (this.#givenUp.has(key)) return failedRun;
     try {
       return await this.#run(work, server, seconds);
     } catch (cause) {
-      this.#given.add(key);
+      this.#givenUp.add(key);
       failed((cause instanceof Error ? cause.message : String(cause)).split('\n')[0] ?? '');
       return failedRun;
     }

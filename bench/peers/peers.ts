@@ -97,14 +97,20 @@ async function begin(peer: Peer): Promise<Outcome> {
   progress(`installing and starting ${titleOf(peer)}`);
   const installed = install(peer.kit);
   const outcome: Outcome = { peer, installed, rounds: {}, failures: [] };
-  if (!installed.isThere) return outcome;
+  await start(outcome);
+  return outcome;
+}
+
+async function start(outcome: Outcome): Promise<void> {
+  const { peer, installed, failures } = outcome;
+  if (!installed.isThere) return;
   try {
     outcome.process = await PeerProcess.start(peer, await placeFor(installed), context.places.server);
     running.add(outcome.process);
   } catch (cause) {
-    outcome.failures.push(`not started: ${reasonOf(cause)}`);
+    delete outcome.process;
+    failures.push(`not started: ${reasonOf(cause)}`);
   }
-  return outcome;
 }
 
 async function killed(outcome: Outcome): Promise<void> {
@@ -144,17 +150,29 @@ process.stdout.write(`${[machineText(machine), ...conditions].join('\n')}\n\n${k
 
 const loads = new Loads(context, packages.folder);
 
-async function warmUp({ peer, process: server, failures }: Outcome, work: WorkName): Promise<void> {
+/** One run. A peer that fails is killed and started anew: it may be at work still, and would disturb others. */
+async function load(outcome: Outcome, work: WorkName, runSeconds = seconds): Promise<Driven> {
+  const before = outcome.process;
+  let hasFailed = false;
+  const failed = (reason: string) => {
+    hasFailed = true;
+    outcome.failures.push(`${work}: ${reason}`);
+  };
+  const driven = await loads.run(work, before, failed, runSeconds);
+  if (hasFailed) {
+    await before?.kill();
+    await start(outcome);
+  }
+  return driven;
+}
+
+async function warmUp(outcome: Outcome, work: WorkName): Promise<void> {
+  const { peer, failures } = outcome;
   let fastest = 0;
   let calmCount = 0;
   let runCount = 0;
   for (; runCount < heat.runsMax && calmCount < 2; runCount += 1) {
-    const driven = await loads.run(
-      work,
-      server,
-      (reason) => failures.push(`warm-up, ${work}: ${reason}`),
-      heat.seconds,
-    );
+    const driven = await load(outcome, work, heat.seconds);
     calmCount = driven.unitsPerSecond > fastest * heat.gain ? 0 : calmCount + 1;
     fastest = Math.max(fastest, driven.unitsPerSecond || 0);
   }
@@ -167,9 +185,7 @@ for (const outcome of outcomes) {
 }
 for (const work of Object.keys(works) as WorkName[]) {
   const alive = outcomes.filter((outcome) => outcome.process !== undefined);
-  const jobs = alive.map(({ peer, process: server, failures }) => {
-    return [titleOf(peer), () => loads.run(work, server, (reason) => failures.push(`${work}: ${reason}`))] as const;
-  });
+  const jobs = alive.map((outcome) => [titleOf(outcome.peer), () => load(outcome, work)] as const);
   const driven = await context.interleave(work, works[work].unit, Object.fromEntries(jobs));
   for (const { peer, rounds } of alive) rounds[work] = driven[titleOf(peer)] ?? [];
 }
