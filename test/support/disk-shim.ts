@@ -1,22 +1,23 @@
-/** The shim between a server and its disk (disk-shim.c): builds it, tells it what to do, reads what it noted. */
+/**
+ * The shims between a server and its machine: builds them, tells that of the disk (disk-shim.c) what to do, and reads
+ * what it noted. That of the clock is clock-shim.c.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const source = fileURLToPath(new URL('disk-shim.c', import.meta.url));
-
-/** Builds it into the folder. @returns the path of the library */
-export function buildShim(folder: string): string {
-  const library = join(folder, 'disk-shim.so');
+/** Builds one into the folder. @returns the path of the library */
+export function buildShim(folder: string, name: 'disk' | 'clock' = 'disk'): string {
+  const source = fileURLToPath(new URL(`${name}-shim.c`, import.meta.url));
+  const library = join(folder, `${name}-shim.so`);
   const args = ['-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-o', library, source, '-ldl', '-lpthread'];
   const { error, status, stderr } = spawnSync('gcc', args, { encoding: 'utf8' });
   if (error !== undefined) {
-    throw new Error('There is no gcc to build test/support/disk-shim.c with: apt-get install gcc libc6-dev', {
-      cause: error,
-    });
+    const advice = `There is no gcc to build test/support/${name}-shim.c with: apt-get install gcc libc6-dev`;
+    throw new Error(advice, { cause: error });
   }
-  if (status !== 0) throw new Error(`test/support/disk-shim.c does not build: ${stderr}`);
+  if (status !== 0) throw new Error(`test/support/${name}-shim.c does not build: ${stderr}`);
   return library;
 }
 
