@@ -93,12 +93,14 @@ describe('a power cut of the whole disk', () => {
       random: chance(seed),
       isHeavy: false,
       isOver: () => isOver,
+    }).finally(() => {
+      isOver = true;
     });
     const problems: string[] = [];
     const copy = join(disk.image, '..', 'copy.img');
     for (let cut = 0; cut < cutCount; cut += 1) {
       // There is always something new to lose.
-      for (const before = acks.size; acks.size < before + 20; ) await sleep(5);
+      for (const before = acks.size; acks.size < before + 20 && !isOver; ) await sleep(5);
       const before = new Set(acks);
       await runBeside('cp', ['--reflink=always', disk.image, copy]);
       const after = new Set(acks);

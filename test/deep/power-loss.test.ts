@@ -64,10 +64,13 @@ async function record(parts: readonly (typeof phases)[number][]): Promise<Record
     const server = startServer(data, shim);
     const url = await server.url;
     let isOver = false;
-    const load = runMixedLoad({ url, deeds, random, number, isHeavy, isOver: () => isOver });
+    const load = runMixedLoad({ url, deeds, random, number, isHeavy, isOver: () => isOver }).finally(() => {
+      isOver = true;
+    });
     const enough = deeds.messageCount + messagesPerPhase;
     await sleep(1_000);
-    while (deeds.messageCount < enough) await sleep(20);
+    // Over before its time: a server that should not have ended, or an answer that should not have come.
+    while (deeds.messageCount < enough && !isOver) await sleep(20);
     if (ending === 'SIGKILL') server.child.kill(ending);
     isOver = true;
     await load;
