@@ -27,10 +27,10 @@ export const memoryEngine: Engine = {
 /** Where each storage lives, so that it can be opened again and removed. */
 const places = new WeakMap<Storage, Place>();
 
-const onFile = (name: string, hasOwnThread: boolean): Engine => ({
+const onFile = (name: string, hasOwnThread: boolean, folder = tmpdir()): Engine => ({
   name,
   async open(options = {}) {
-    const directory = await mkdtemp(join(tmpdir(), 'sluice-'));
+    const directory = await mkdtemp(join(folder, 'sluice-'));
     const place = { directory, ids: countingIds(), hasOwnThread, options };
     const storage = await openAt(place);
     places.set(storage, place);
@@ -49,6 +49,8 @@ const onFile = (name: string, hasOwnThread: boolean): Engine => ({
 });
 
 export const fileEngine = onFile('sqlite in a file', false);
+/** A file that can be opened again, and whose syncs cost nothing: for many and short lives. */
+export const memoryFileEngine = onFile('sqlite in a file in memory', false, '/dev/shm');
 /** As a server runs it; slow to open, so it is for the deep tests. */
 export const threadEngine = onFile('sqlite in a file with a thread for its writer', true);
 

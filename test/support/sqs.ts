@@ -151,13 +151,18 @@ export async function openSqs(protocol: Protocol, options: Partial<ServerDeps> =
       expect(log.lines.filter(({ level }) => level >= 50)).toEqual([]);
     },
   });
-  const call: Sqs['call'] = async (action, members = {}, asked = {}) => {
+  const call = sqsCaller(server, protocol);
+  return { protocol, clock, log, broker, storage, server, call, ...shortForms(call) };
+}
+
+/** Calls an action of a server in a protocol. */
+export const sqsCaller =
+  (server: Server, protocol: Protocol): Sqs['call'] =>
+  async (action, members = {}, asked = {}) => {
     const request = protocol === 'json' ? jsonRequest(action, members, asked) : queryRequest(action, members, asked);
     const { statusCode: status, headers, payload: text } = await server.inject(request);
     return protocol === 'json' ? jsonAnswer(status, headers, text) : queryAnswer(action, status, headers, text);
   };
-  return { protocol, clock, log, broker, storage, server, call, ...shortForms(call) };
-}
 
 const host = 'queue.test:9324';
 

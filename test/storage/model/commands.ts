@@ -52,6 +52,9 @@ export async function begin(model: Model, t: Trial): Promise<void> {
   for (const name of queueNames) await create(model, t, name);
 }
 
+/** The doctor looks after so many commands, at each `inspect` and at the end: after every one it would take most of the time. */
+const auditEvery = 5;
+
 type Command = fc.AsyncCommand<Model, Trial>;
 
 const command = (name: string, run: (model: Model, t: Trial) => Promise<void>): Command => ({
@@ -59,6 +62,8 @@ const command = (name: string, run: (model: Model, t: Trial) => Promise<void>): 
   async run(model, t) {
     await run(model, t);
     await agree(model, t);
+    model.commandCount += 1;
+    if (model.commandCount % auditEvery === 0) expect(await t.audit()).toEqual([]);
   },
   toString: () => name,
 });

@@ -92,6 +92,7 @@ const holdMsMax = 43_200_000;
 
 export class Model {
   now = 0;
+  commandCount = 0;
   readonly queues = new Map<string, ModelQueue>();
   tasks: ModelTask[] = [];
   readonly given: Given[] = [];
