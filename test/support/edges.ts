@@ -105,8 +105,8 @@ function throughEdge({ real, clock, server, seal, memory }: Place, edge: Edge): 
     const done = await edge.settle(ask.queue.name, settlement, isHeld);
     if (done === undefined) return nth(await real.settle({ ...ask, settlements: [settlement] }));
     if ('fault' in done) {
-      // REST has one word for a receipt that holds no more and for one whose message is gone.
-      const isGone = done.fault === 'receiptExpired' && before === null;
+      // REST has one word for a receipt that holds no more and for one whose message is gone; deleting that is no fault.
+      const isGone = done.fault === 'receiptExpired' && before === null && settlement.does !== 'delete';
       return isGone ? fault('messageNotFound', { messageId: '', queue: ask.queue.name }) : done;
     }
     const { visibleAt } = done;

@@ -22,9 +22,9 @@ const sizes = {
   /** Calls to the disk that go wrong, one per server; at full size each one at which it can. */
   diskFaults: [57, Number.POSITIVE_INFINITY],
   /** Sequences of commands for an engine and the model. */
-  modelInMemory: [500, 20_000],
+  modelInMemory: [600, 20_000],
   modelInFile: [50, 1_000],
-  modelOfEdge: [50, 2_000],
+  modelOfEdge: [100, 2_000],
 } as const satisfies Record<string, readonly [everyChange: number, full: number]>;
 
 export const sizeOf = (name: keyof typeof sizes): number => sizes[name][isFull ? 1 : 0];
