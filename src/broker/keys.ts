@@ -131,12 +131,14 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   };
 
   // Also told of the changes made here, which are read a second time: they are rare.
-  storage.onKeyChanged(async (keyId) => {
-    if (keys === undefined) return;
+  storage.onChange((change) => {
+    if (change.of === 'key' && keys !== undefined) void readAnew(change.keyId);
+  });
+  const readAnew = async (keyId: string) => {
     const key = await storage.findKey({ keyId });
     if (key === null) forget(keyId);
     else remember(key);
-  });
+  };
 
   const sealed = (keyId: string, secret: string, number: number, now: Instant): StoredSecret => ({
     number,

@@ -1,9 +1,11 @@
 /** Queues: create, look, change, empty, remove. */
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { Fault } from '../domain/errors.ts';
+import { limits } from '../domain/limits.ts';
 import { authorize, may, type Principal } from '../domain/principal.ts';
 import type { GroupView, Queue, QueueStats } from '../domain/queue.ts';
-import type { QueueKind, QueueName, QueueSettingsPatch } from '../domain/queue-attributes.ts';
+import type { QueueKind, QueueName, QueueSettings, QueueSettingsPatch } from '../domain/queue-attributes.ts';
 import type { Page, PageAsk, PutQueueAsk, Storage } from '../storage/port.ts';
 import type { Upkeep } from './upkeep.ts';
 import { visibleQueues } from './visible-queues.ts';
@@ -29,6 +31,9 @@ export type Queues = {
   readonly list: (principal: Principal, ask: { prefix: string } & PageAsk) => Promise<Page<QueueWithStats>>;
   /** Without its stats. @throws queueNotFound */
   readonly find: (principal: Principal, name: QueueName) => Promise<Queue>;
+  /** Its settings as they were last told of, which costs no look into storage: a change that another thread makes is
+   *  seen some milliseconds later. @throws queueNotFound */
+  readonly settingsOf: (principal: Principal, name: QueueName) => Promise<QueueSettings>;
   /** Names of those that any scope of the principal names, in order. */
   readonly names: (principal: Principal, ask: { prefix: string } & PageAsk) => Promise<Page<QueueName>>;
   /** Changes what `change` makes of the present settings, also when others change them meanwhile.
@@ -62,6 +67,10 @@ export type Queues = {
   readonly isDeadLetterQueue: (principal: Principal, name: QueueName) => Promise<boolean>;
 };
 
+/** About what the settings of a queue take without a policy. */
+const settingsBytes = 1_024;
+const keyOf = ({ account, name }: { account: string; name: string }) => `${account}/${name}`;
+
 export function createQueues({ storage, clock, upkeep }: { storage: Storage; clock: Clock; upkeep: Upkeep }): Queues {
   const ref = (principal: Principal, name: QueueName) => ({ account: principal.account, name });
 
@@ -81,6 +90,14 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
 
   const find = (principal: Principal, name: QueueName) => storage.getQueue(ref(principal, name));
 
+  const known = new LRUCache<string, QueueSettings>({
+    maxSize: limits.settingsKeptBytesMax,
+    sizeCalculation: ({ policy }) => settingsBytes + (policy?.length ?? 0),
+  });
+  storage.onChange((change) => {
+    if (change.of === 'queue') known.delete(keyOf(change));
+  });
+
   return {
     async put(principal, name, ask) {
       requireSettingAccess(principal, name, ask.settings);
@@ -89,6 +106,12 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
     },
     async get(principal, name) {
       return withOwnStats(await find(principal, name));
+    },
+    async settingsOf(principal, name) {
+      const key = keyOf({ account: principal.account, name });
+      const settings = known.get(key) ?? (await find(principal, name)).settings;
+      known.set(key, settings);
+      return settings;
     },
     async list(principal, ask) {
       const page = await visibleQueues(storage, principal, 'readQueue', ask);

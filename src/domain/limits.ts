@@ -39,6 +39,8 @@ export const limits = {
   bodiesHeldBytesMax: 64 * 1_048_576,
   largeBodiesHeldBytesMax: 48 * 1_048_576,
   smallBodyBytesMax: 65_536,
+  /** Settings of queues kept at hand: about 4,000 queues without policies. */
+  settingsKeptBytesMax: 4 * 1_048_576,
   jsonDepthMax: 32,
   jsonKeysPerObjectMax: 256,
   /** Messages of one receive through REST (SQS: 10). */

@@ -43,8 +43,8 @@ export function createGuard({ broker, clock, region }: GuardDeps): Guard {
   async function guarded(principal: Principal, name: QueueName): Promise<GuardedQueue> {
     const { account } = principal;
     try {
-      const { settings } = await broker.queues.find(principal, name);
-      return { account, name, policy: settings.policy };
+      const { policy } = await broker.queues.settingsOf(principal, name);
+      return { account, name, policy };
     } catch (error) {
       if (error instanceof Fault && error.data.fault === 'queueNotFound') return { account, name, policy: null };
       throw error;

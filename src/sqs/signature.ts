@@ -275,14 +275,17 @@ function headerNames(text: string): readonly string[] {
   throw incomplete('SignedHeaders must be names of headers in lower case, in order and each once.');
 }
 
-const timePattern = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
+const timePattern = /^\d{8}T\d{6}Z$/;
+/** As Date.parse takes it; with a pattern that replaces, this alone took a fiftieth of a signed send. */
+const extended = (basic: string): string =>
+  `${basic.slice(0, 4)}-${basic.slice(4, 6)}-${basic.slice(6, 11)}:${basic.slice(11, 13)}:${basic.slice(13)}`;
 
 /** @param text X-Amz-Date, or Date in one of the forms of HTTP */
 function timeOf(text: string | undefined): { time: string; at: Instant } {
   if (text === undefined)
     throw incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.");
   const isBasic = timePattern.test(text);
-  const at = Date.parse(isBasic ? text.replace(timePattern, '$1-$2-$3T$4:$5:$6Z') : text);
+  const at = Date.parse(isBasic ? extended(text) : text);
   if (Number.isNaN(at)) {
     throw incomplete("The date must be in ISO-8601 'basic format', such as 20260131T120000Z.");
   }

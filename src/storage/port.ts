@@ -122,6 +122,11 @@ export type ReadyNotice = {
   readonly count: number;
 };
 
+/** A queue or an access key that was created, changed or deleted. */
+export type Change =
+  | { readonly of: 'queue'; readonly account: string; readonly name: string }
+  | { readonly of: 'key'; readonly keyId: string };
+
 export type UpkeepAnswer = {
   /** When there is something to do again; null: nothing that is known now. */
   readonly nextAt: Instant | null;
@@ -266,8 +271,8 @@ export interface Storage {
   /** Told, after the commit, of queues in which something became receivable, and of queues that are gone (count 0). */
   onReady(listener: (notice: ReadyNotice) => void): void;
   onCommit(listener: (notice: CommitNotice) => void): void;
-  /** Told, after the commit, of access keys that were put, changed or deleted, whoever did it. */
-  onKeyChanged(listener: (keyId: string) => void): void;
+  /** Told, after the commit, of what others may know and is no longer so, whoever changed it. */
+  onChange(listener: (change: Change) => void): void;
   /** Told once when the engine can no longer be trusted: the process must end. */
   onFatal(listener: (cause: Error) => void): void;
   health(): StorageHealth;

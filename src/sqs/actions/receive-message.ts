@@ -70,7 +70,7 @@ async function receive(name: QueueName, { broker, principal }: ActionContext, op
     const isFull = error instanceof Fault && error.data.fault === 'tooManyInFlight';
     if (!isFull) throw asSqsError(error, { ReceiveRequestAttemptId: options.attemptId });
     if (kindOfName(name) === 'fifo') return [];
-    const waitSeconds = options.waitSeconds ?? (await broker.queues.find(principal, name)).settings.waitSeconds;
+    const waitSeconds = options.waitSeconds ?? (await broker.queues.settingsOf(principal, name)).waitSeconds;
     if (waitSeconds > 0) return [];
     throw error;
   }

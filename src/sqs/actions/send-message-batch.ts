@@ -94,6 +94,6 @@ async function requireFifoMembers(
     throw invalidParameter('The request must contain the parameter MessageGroupId.');
   }
   if (entries.every(({ MessageDeduplicationId }) => MessageDeduplicationId !== undefined)) return;
-  const { settings } = await broker.queues.find(principal, name);
+  const settings = await broker.queues.settingsOf(principal, name);
   if (!settings.contentBasedDeduplication) throw errorOfFault(fault('deduplicationIdRequired', { queue: name }));
 }

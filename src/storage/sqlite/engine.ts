@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Instant } from '../../domain/instant.ts';
 import type { Draft } from '../../domain/message.ts';
 import type { Ids } from '../../ids.ts';
-import type { CommitNotice, ReadyNotice, Storage } from '../port.ts';
+import type { Change, CommitNotice, ReadyNotice, Storage } from '../port.ts';
 import { databasePath, networkFileSystem, readHorizon, walBytes } from './data-directory.ts';
 import { type Db, openReader } from './database.ts';
 import { brokenPromises, doctorOf } from './doctor.ts';
@@ -68,14 +68,14 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
   let examine: ReturnType<typeof doctorOf> | undefined;
   const onReady: ((notice: ReadyNotice) => void)[] = [];
   const onCommit: ((notice: CommitNotice) => void)[] = [];
-  const onKeyChanged: ((keyId: string) => void)[] = [];
+  const onChange: ((change: Change) => void)[] = [];
   const onFatal: ((cause: Error) => void)[] = [];
   const writer = new Writer(
     executor,
     {
       ready: tellAll(onReady),
       commit: tellAll(onCommit),
-      keyChanged: tellAll(onKeyChanged),
+      change: tellAll(onChange),
       fatal: tellAll(onFatal),
     },
     elapsedMs,
@@ -110,7 +110,7 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
     upkeep: (ask) => writer.submit('upkeep', ask),
     onReady: (listener) => void onReady.push(listener),
     onCommit: (listener) => void onCommit.push(listener),
-    onKeyChanged: (listener) => void onKeyChanged.push(listener),
+    onChange: (listener) => void onChange.push(listener),
     onFatal: (listener) => void onFatal.push(listener),
     health: () => ({
       canWrite: !writer.hasFailed,

@@ -129,7 +129,7 @@ export function keyOperations(db: Db, ledger: Ledger) {
     return row;
   };
   const written = (keyId: string): StoredKey => {
-    ledger.keyChanged(keyId);
+    ledger.changed({ of: 'key', keyId });
     const row = statements.key.get({ keyId });
     if (row === undefined) throw new Error('A key that was just written is not there.');
     return keyOf(row, statements.secrets.all({ keyId }));
@@ -181,7 +181,7 @@ export function keyOperations(db: Db, ledger: Ledger) {
     deleteKey({ account, keyId }: { account: string; keyId: string; now: Instant }): void {
       find(account, keyId);
       statements.deleteKey.run({ keyId });
-      ledger.keyChanged(keyId);
+      ledger.changed({ of: 'key', keyId });
     },
   };
 }

@@ -8,7 +8,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Instant, instant } from '../../domain/instant.ts';
 import type { Queue, QueueRef } from '../../domain/queue.ts';
-import type { ReadyNotice } from '../port.ts';
+import type { Change, ReadyNotice } from '../port.ts';
 import type { Db } from './database.ts';
 import { type QueueRow, queueNotFound, queueOf, selectSimilarNames } from './queues.ts';
 
@@ -120,7 +120,7 @@ export class Ledger {
   /** By backlog and millisecond. */
   #hidden = new Map<number, Map<number, HiddenSums>>();
   #ready = new Map<number, { at: Instant; count: number }>();
-  #changedKeys = new Set<string>();
+  #changes: Change[] = [];
   #commitNumber: number;
   #nextNumber: number;
   #highWaterAt: number;
@@ -237,9 +237,9 @@ export class Ledger {
     this.#ready.set(queueId, { at: now, count: 0 });
   }
 
-  /** An access key was put, changed or deleted; whoever knows it is told after the commit. */
-  keyChanged(keyId: string): void {
-    this.#changedKeys.add(keyId);
+  /** Whoever knows it as it was is told after the commit. */
+  changed(change: Change): void {
+    this.#changes.push(change);
   }
 
   /** The operation in hand changed something; a refusal after that is a mistake of ours. */
@@ -281,12 +281,9 @@ export class Ledger {
     return notices;
   }
 
-  /** Ids of the access keys that changed, once. */
-  takeChangedKeys(): readonly string[] {
-    if (this.#changedKeys.size === 0) return [];
-    const keyIds = [...this.#changedKeys];
-    this.#changedKeys = new Set();
-    return keyIds;
+  /** What others are to know no longer, once. */
+  takeChanges(): readonly Change[] {
+    return this.#changes.splice(0);
   }
 
   /** After a rollback: nothing that was gathered or remembered holds. Numbers that were drawn are never drawn again. */
@@ -295,7 +292,7 @@ export class Ledger {
     this.#counters = new Map();
     this.#hidden = new Map();
     this.#ready = new Map();
-    this.#changedKeys = new Set();
+    this.#changes = [];
     this.#commitNumber = this.#readState().commitNumber;
   }
 

@@ -121,6 +121,7 @@ export function queueOperations(db: Db, ledger: Ledger, delays: Delays) {
         now: ask.now,
       });
       statements.insertCounters.run({ queueId: row?.id });
+      ledger.changed({ of: 'queue', account, name });
       return { queue: ledger.book(ask.queue).queue, isNew: true };
     },
 
@@ -137,6 +138,7 @@ export function queueOperations(db: Db, ledger: Ledger, delays: Delays) {
       }
       statements.updateSettings.run({ id: queue.id, settings: JSON.stringify(settings), now: ask.now });
       ledger.forget(ask.queue);
+      ledger.changed({ of: 'queue', account: queue.account, name: queue.name });
       return ledger.book(ask.queue).queue;
     },
 
@@ -150,6 +152,7 @@ export function queueOperations(db: Db, ledger: Ledger, delays: Delays) {
       statements.deletePassed.run({ until: ask.now - limits.recreateSeconds * 1000 });
       statements.insertDeleted.run({ account, name, now: ask.now });
       ledger.gone(queue.id, ask.now);
+      ledger.changed({ of: 'queue', account, name });
       return null;
     },
 

@@ -11,7 +11,7 @@ import { Fault, type FaultData, fault } from '../../domain/errors.ts';
 import type { Instant } from '../../domain/instant.ts';
 import type { Ids } from '../../ids.ts';
 import { readMigrations } from '../migrate.ts';
-import type { ReadyNotice } from '../port.ts';
+import type { Change, ReadyNotice } from '../port.ts';
 import { StartupError } from '../startup-error.ts';
 import { receiveAttempts } from './attempts.ts';
 import { createCheckpoints } from './checkpoints.ts';
@@ -71,8 +71,7 @@ export type Outcome =
 export type BatchAnswer = {
   readonly outcomes: readonly Outcome[];
   readonly ready: readonly ReadyNotice[];
-  /** Ids of access keys that were put, changed or deleted. */
-  readonly changedKeys: readonly string[];
+  readonly changes: readonly Change[];
   readonly isFull: boolean;
 };
 
@@ -222,7 +221,7 @@ function createStore(
   const checkpoint = createCheckpoints(db);
   /** What waiting receivers are to be told, of every commit of the batch. */
   const ready: ReadyNotice[] = [];
-  const changedKeys: string[] = [];
+  const changes: Change[] = [];
   let isFull = false;
   let spaceTriedAt = 0;
   let hasReserve = false;
@@ -235,7 +234,7 @@ function createStore(
       if (isBroken) throw new FatalError('The engine has failed before.');
       tryToRecoverSpace(requests);
       const outcomes = isAtLimit() ? runWithout(requests, growing) : runAll(requests);
-      return { outcomes, ready: ready.splice(0), changedKeys: changedKeys.splice(0), isFull: isFull || isAtLimit() };
+      return { outcomes, ready: ready.splice(0), changes: changes.splice(0), isFull: isFull || isAtLimit() };
     },
     afterBatch() {
       if (horizon === undefined || isBroken || !db.open) return;
@@ -293,7 +292,7 @@ function createStore(
   function afterCommit(commitNumber: number): void {
     try {
       ready.push(...ledger.takeReady());
-      changedKeys.push(...ledger.takeChangedKeys());
+      changes.push(...ledger.takeChanges());
       horizon?.write(commitNumber);
     } catch (cause) {
       isBroken = true;

@@ -72,7 +72,7 @@ const partOf = ({ port, message }: Heard): readonly Part[] =>
 function run(parts: readonly Part[], store: Store): void {
   try {
     const { outcomes, ...rest } = store.run(parts.flatMap(({ requests }) => requests));
-    const { ready, changedKeys } = rest;
+    const { ready, changes } = rest;
     let next = 0;
     for (const { port, requests } of parts) {
       const own = parts.length === 1 ? outcomes : outcomes.slice(next, next + requests.length);
@@ -80,9 +80,9 @@ function run(parts: readonly Part[], store: Store): void {
       const answer = packAnswer(requests, { ...rest, outcomes: own });
       say(port, { says: 'done', answer }, transferOf(answer));
     }
-    if (ready.length + changedKeys.length > 0) {
+    if (ready.length + changes.length > 0) {
       const asked = new Set(parts.map(({ port }) => port));
-      for (const port of ports) if (!asked.has(port)) say(port, { says: 'news', news: { ready, changedKeys } });
+      for (const port of ports) if (!asked.has(port)) say(port, { says: 'news', news: { ready, changes } });
     }
     store.afterBatch();
   } catch (error) {

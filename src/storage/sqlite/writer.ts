@@ -10,7 +10,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
-import type { CommitNotice, ReadyNotice } from '../port.ts';
+import type { Change, CommitNotice, ReadyNotice } from '../port.ts';
 import { StartupError } from '../startup-error.ts';
 import { type PackedAnswer, type PackedRequests, packRequests, transferOf, unpackAnswer } from './crossing.ts';
 import {
@@ -26,7 +26,7 @@ import {
 } from './store.ts';
 
 /** What a commit brought that others than those who asked for it are to know. */
-export type News = Pick<BatchAnswer, 'ready' | 'changedKeys'>;
+export type News = Pick<BatchAnswer, 'ready' | 'changes'>;
 
 /** Runs batches one at a time, here or elsewhere. */
 export type Executor = {
@@ -211,7 +211,7 @@ type Pending = {
 export type WriterListeners = {
   readonly ready: (notice: ReadyNotice) => void;
   readonly commit: (notice: CommitNotice) => void;
-  readonly keyChanged: (keyId: string) => void;
+  readonly change: (change: Change) => void;
   readonly fatal: (cause: Error) => void;
 };
 
@@ -333,8 +333,8 @@ export class Writer {
     else this.#idle?.();
   }
 
-  #spread({ ready, changedKeys }: News): void {
-    for (const keyId of changedKeys) this.#listeners.keyChanged(keyId);
+  #spread({ ready, changes }: News): void {
+    for (const change of changes) this.#listeners.change(change);
     for (const notice of ready) this.#listeners.ready(notice);
   }
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../../src/domain/limits.ts';
 import { QueueName, queueSettings, type SettingName } from '../../../src/domain/queue-attributes.ts';
+import type { Change } from '../../../src/storage/port.ts';
 import {
   bodiesOf,
   codeOf,
@@ -165,6 +166,28 @@ export function queuesConform(engine: Engine): void {
         const answers = await Promise.all([t.storage.putQueue(ask), t.storage.putQueue(ask)]);
         expect(answers.map(({ isNew }) => isNew).sort()).toEqual([false, true]);
         expect(nth(answers).queue).toEqual(nth(answers, 1).queue);
+      });
+
+      it('is told of, as are a change and a delete, and not when nothing changed', async () => {
+        const t = await trial();
+        const told: Change[] = [];
+        t.storage.onChange((change) => told.push(change));
+        const queue = t.ref('orders');
+        const { now } = t;
+        await t.put('orders');
+        expect(told.splice(0)).toEqual([{ of: 'queue', ...queue }]);
+        await t.put('orders');
+        await t.storage.updateQueue({ queue, settings: { delaySeconds: 0 }, now });
+        await expectRejection(
+          t.storage.updateQueue({ queue, settings: { waitSeconds: 1 }, ifVersion: 9, now }),
+          'queueChanged',
+        );
+        await t.send('orders', 'a');
+        expect(told).toEqual([]);
+        await t.storage.updateQueue({ queue, settings: { delaySeconds: 1 }, now });
+        expect(told.splice(0)).toEqual([{ of: 'queue', ...queue }]);
+        await t.storage.deleteQueue({ queue, now });
+        expect(told).toEqual([{ of: 'queue', ...queue }]);
       });
 
       restartCase(engine, 'still has the queue, its settings and its version after a restart', async () => {

@@ -131,7 +131,7 @@ describe('crossing to the writer and back', () => {
         { does: 'value', value: { nextAt: null, expiredCount: 2 } },
       ],
       ready: [{ queueId: 3, at: now, count: 1 }],
-      changedKeys: ['key'],
+      changes: [{ of: 'key', keyId: 'key' }],
       isFull: false,
     };
     const back = unpackAnswer(requests, crossed(packAnswer(requests, answer)));
