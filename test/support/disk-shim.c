@@ -1,5 +1,5 @@
 /*
- * Stands between a program and its disk, by LD_PRELOAD. It does one or both of two things, told by the environment:
+ * Stands between a program and its disk, by LD_PRELOAD. What it does is told by the environment:
  *
  *   SHIM_FOLDER  the folder whose files are meant; everything else passes through
  *   SHIM_LOG     a file: every change below the folder is appended to it, and the head of every answer of 2xx that is
@@ -8,6 +8,7 @@
  *                for ever. Operations: write, sync, truncate, open, unlink. Errors: EIO, ENOSPC, short (half of the
  *                bytes are written), kill (the process dies in place of the call). Suffix: only files whose name ends
  *                so; may be empty.
+ *   SHIM_SYNC_MS how many milliseconds longer each sync of a file below the folder takes
  *
  * Where a descriptor leads is asked of /proc each time: a map would have to see every close, and not all go through libc.
  */
@@ -35,6 +36,7 @@ static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 static int log_fd = -1;
 static char folder[PATH_BYTES];
 static size_t folder_length = 0;
+static long sync_ms = 0;
 
 static struct {
   int is_set, is_persistent, is_short, is_kill, error;
@@ -49,6 +51,8 @@ __attribute__((constructor)) static void start(void) {
   if (where == NULL) return;
   folder_length = strlen(where);
   memcpy(folder, where, folder_length + 1);
+  const char *slow = getenv("SHIM_SYNC_MS");
+  if (slow != NULL) sync_ms = atol(slow);
   if (log != NULL) log_fd = REAL(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (what == NULL) return;
   char error[16], times[16];
@@ -168,6 +172,7 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) 
 static int sync_with(int (*sync)(int), int fd) {
   char path[PATH_BYTES];
   if (folder_length == 0) return sync(fd);
+  if (sync_ms > 0 && place(fd, path) != NULL) usleep((useconds_t)sync_ms * 1000);
   pthread_mutex_lock(&order);
   const char *name = place(fd, path);
   FAIL_IF_DUE("sync", name);

@@ -32,11 +32,19 @@ export type DiskFault = {
   readonly suffix?: string;
 };
 
-/** The environment under which a program has the shim. @param log where its changes and answers are noted */
+type ShimOptions = {
+  /** Where its changes and answers are noted. */
+  readonly log?: string;
+  readonly fault?: DiskFault;
+  /** How much longer each sync takes. */
+  readonly syncMs?: number;
+};
+
+/** The environment under which a program has the shim. */
 export function shimEnvironment(
   library: string,
   folder: string,
-  { log, fault }: { readonly log?: string; readonly fault?: DiskFault },
+  { log, fault, syncMs }: ShimOptions,
 ): Readonly<Record<string, string>> {
   const told = fault && [fault.operation, fault.error, fault.nth, fault.times, fault.suffix ?? ''].join(':');
   return {
@@ -44,6 +52,7 @@ export function shimEnvironment(
     SHIM_FOLDER: folder,
     ...(log === undefined ? {} : { SHIM_LOG: log }),
     ...(told === undefined ? {} : { SHIM_FAULT: told }),
+    ...(syncMs === undefined ? {} : { SHIM_SYNC_MS: String(syncMs) }),
   };
 }
 
