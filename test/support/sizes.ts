@@ -25,7 +25,6 @@ const sizes = {
   modelInMemory: [600, 20_000],
   modelInFile: [50, 1_000],
   modelOfEdge: [100, 2_000],
-  modelOfEdge: [50, 2_000],
   /** Servers told to stop under load. */
   drains: [5, 100],
 } as const satisfies Record<string, readonly [everyChange: number, full: number]>;
