@@ -180,7 +180,8 @@ export const settings = {
     initial: [],
     unit: '',
     right: 'host names without port, separated by commas',
-    about: 'Further names for this machine that a request on loopback may carry in its Host header.',
+    about:
+      'Names, beside those of loopback, that requests to an open server may carry in their Host header. Where others reach it, they are checked only when some are set.',
     isSecret: false,
   },
   dataBytesMax: {

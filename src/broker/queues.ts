@@ -109,7 +109,9 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
     },
     async settingsOf(principal, name) {
       const key = keyOf({ account: principal.account, name });
-      const settings = known.get(key) ?? (await find(principal, name)).settings;
+      const present = known.get(key);
+      if (present !== undefined) return present;
+      const { settings } = await find(principal, name);
       known.set(key, settings);
       return settings;
     },
@@ -171,10 +173,11 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
 
   /** The cursor is the name of the last queue shown: that of one outside the principal's scopes would tell of it. */
   async function deadLetterSources(principal: Principal, name: QueueName, { limit, cursor }: PageAsk) {
+    const queue = ref(principal, name);
     const items: string[] = [];
     let after = cursor;
     do {
-      const page = await storage.listDeadLetterSources({ queue: ref(principal, name), limit, cursor: after });
+      const page = await storage.listDeadLetterSources({ queue, limit: limits.pageItemsMax, cursor: after });
       for (const source of page.items) {
         if (!may(principal, 'look', source.name)) continue;
         if (items.length === limit) return { items, nextCursor: items.at(-1) ?? null };

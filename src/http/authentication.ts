@@ -42,21 +42,22 @@ export type Gate = {
   readonly failed: FailedLogins;
   /** Who asks. @throws forbiddenHost, credentialsMissing, credentialsInvalid, credentialsThrottled, invalidArgument */
   readonly identify: (request: FastifyRequest) => Principal;
-  /** On an open loopback server: that the request is meant for it. @throws forbiddenHost */
+  /** On an open server: that the request is meant for it, and comes from no other site's page. @throws forbiddenHost */
   readonly requireOwnHost: (request: FastifyRequest) => void;
 };
 
 export function createGate(access: Access, keys: KeyBook, clock: Pick<Clock, 'now'>): Gate {
   const anyone = openPrincipal(access.account);
   const failed = failedLogins(clock);
-  const checkHost = access.isLoopback ? loopbackGuard(access.allowedHosts) : undefined;
+  const isGuarded = access.isLoopback || access.allowedHosts.length > 0;
+  const checkHost = isGuarded ? hostGuard(access.allowedHosts) : requireOwnPages;
   const isOpen = () => access.auth === 'open' || (access.isLoopback && keys.isEmpty());
   return {
     isOpen,
     anyone,
     failed,
     requireOwnHost(request) {
-      if (isOpen()) checkHost?.(request);
+      if (isOpen()) checkHost(request);
     },
     identify(request) {
       if (isOpen()) return anyone;
@@ -124,8 +125,13 @@ function parseBasic(text: string): Credentials | undefined {
 
 const loopbackHost = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i;
 
+/** Pages of other sites, which a browser on this network shows, have no business here. @throws forbiddenHost */
+function requireOwnPages({ headers: { host, origin } }: FastifyRequest): void {
+  if (isForeign(origin, host)) throw Fault.of('forbiddenHost', { host: origin ?? '' });
+}
+
 /** @throws forbiddenHost */
-function loopbackGuard(allowedHosts: readonly string[]): (request: FastifyRequest) => void {
+function hostGuard(allowedHosts: readonly string[]): (request: FastifyRequest) => void {
   const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
   const isAllowed = (host: string) =>
     loopbackHost.test(host) || allowed.has(host.toLowerCase()) || allowed.has(host.toLowerCase().replace(/:\d+$/, ''));

@@ -69,7 +69,7 @@ Begin
   curl -X DELETE $Q/${queue}/receipts/<receiptHandle>
 
 A worker
-  while out=$(curl -s -o job -w '%{http_code} %header{receipt-url}' -X POST "$Q/${queue}/messages/next?wait=20s"); do
+  while out=$(curl -fsS -o job -w '%{http_code} %header{receipt-url}' -X POST "$Q/${queue}/messages/next?wait=20s"); do
     set -- $out; [ "$1" = 200 ] && ./run job && curl -fsX DELETE "$2"; done
 
 Look

@@ -282,7 +282,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     hint: ({ queue }, asked) =>
       isBatch(asked)
         ? 'Give each message a groupId, or all of them the one of ?group=.'
-        : `curl -d 'hello' "${urlOf(asked, queue)}/messages?group=42&dedup=a1" # sends one`,
+        : `curl -d 'hello' '${urlOf(asked, queue)}/messages?group=42&dedup=a1' # sends one`,
   },
   deduplicationIdRequired: {
     status: 400,

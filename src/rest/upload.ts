@@ -10,7 +10,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault, type FaultData, fault, isFault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
-import { type Draft, noAttributes } from '../domain/message.ts';
+import { type Draft, messageBytes, noAttributes } from '../domain/message.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import { readJson } from '../http/json.ts';
 import { invalid, readQuery } from '../http/parameters.ts';
@@ -223,7 +223,7 @@ async function* readEntries({ deps, request, options, watch, held }: Upload): As
     for await (const line of splitLines(request.body as Readable, watch, hold)) {
       count += 1;
       const entry = lineEntry(line, count, options);
-      held.entryBytes += isFault(entry) ? 0 : entry.body.byteLength;
+      held.entryBytes += isFault(entry) ? 0 : messageBytes(entry);
       yield entry;
     }
   } catch (error) {

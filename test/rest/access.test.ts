@@ -76,10 +76,26 @@ describe('a server that is open on loopback', () => {
 });
 
 describe('a server that is open to a network', () => {
-  it('answers for every host and origin', async () => {
+  it('answers for every host, and its own pages', async () => {
+    const api = await openApi(access({ isLoopback: false }));
+    for (const origin of ['http://queue.internal', 'https://queue.internal']) {
+      expect((await api.get('/v1/queues', { headers: { host: 'queue.internal', origin } })).status).toBe(200);
+    }
+  });
+
+  it('refuses pages of other origins, which a browser in that network may show', async () => {
     const api = await openApi(access({ isLoopback: false }));
     const headers = { host: 'queue.internal', origin: 'http://elsewhere.example' };
-    expect((await api.get('/v1/queues', { headers })).status).toBe(200);
+    expectProblem(await api.call('PUT', '/v1/queues/orders', { headers }), 403, 'forbidden_host');
+    expect((await api.get('/v1/queues', { headers: { host: 'queue.internal' } })).json.items).toEqual([]);
+  });
+
+  it('answers only for the hosts that it is told, if any', async () => {
+    const api = await openApi(access({ isLoopback: false, allowedHosts: ['sluice'] }));
+    for (const host of ['sluice:8080', 'localhost:8080', '127.0.0.1']) {
+      expect((await api.get('/livez', { headers: { host } })).status).toBe(200);
+    }
+    expectProblem(await api.get('/livez', { headers: { host: 'evil.example' } }), 403, 'forbidden_host');
   });
 });
 

@@ -171,15 +171,23 @@ describe('bodies under way', () => {
     expect((await api.post(batches, { json: { messages: [{ body: 1 }] } })).status).toBe(200);
   });
 
-  it('count line by line when lines are held for an atomic batch', async () => {
+  const large = 'a'.repeat(1_000_000);
+  it.each([
+    { what: 'bodies', options: 'atomic=true', line: `"${large}"` },
+    {
+      what: 'attributes',
+      options: 'atomic=true&envelope=true',
+      line: `{"body":1,"attributes":{"large":{"type":"String","value":"${large}"}}}`,
+    },
+  ])('count line by line when lines are held for an atomic batch, $what too', async ({ options, line }) => {
     const { api, port } = await listening();
     await api.queue('orders');
-    const lines = `"${'a'.repeat(1_000_000)}"\n`.repeat(15);
+    const lines = `${line}\n`.repeat(15);
     const sockets = await Promise.all(Array.from({ length: 4 }, () => open(port)));
     const answers = sockets.map((socket) => once(socket, 'data') as Promise<[Buffer]>);
     for (const socket of sockets) {
       socket.write(
-        `POST ${batches}?atomic=true HTTP/1.1\r\n${host}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 99999999\r\n\r\n${lines}`,
+        `POST ${batches}?${options} HTTP/1.1\r\n${host}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 99999999\r\n\r\n${lines}`,
       );
     }
     const [answer] = await Promise.any(answers);

@@ -2,14 +2,10 @@
  * `sluice backup <file>`: a copy of the data, also while they are served. It reads the folder itself instead of asking the
  * server, so that a copy of any size costs the server nothing and needs no connection that lasts.
  */
-import { setPriority } from 'node:os';
 import { Command } from 'commander';
 import { loadConfig, type Options } from '../../config.ts';
 import { backUp } from '../../storage/sqlite/backup.ts';
-import { givenSettings, type Io, withSettingOptions } from '../command.ts';
-
-/** A server on this machine goes first. */
-const niceness = 10;
+import { givenSettings, type Io, letServersGoFirst, withSettingOptions } from '../command.ts';
 
 export const backupCommand = (io: Io): Command =>
   withSettingOptions(new Command('backup'))
@@ -18,7 +14,7 @@ export const backupCommand = (io: Io): Command =>
     .option('--json', 'as JSON')
     .action((file: string, options: Options & { json?: boolean }) => {
       process.umask(0o077);
-      setPriority(niceness);
+      letServersGoFirst();
       const { config } = loadConfig(io.env, io.readFile, givenSettings(options));
       const copied = backUp(config.dataDir, file);
       const { path, messageCount, queueCount, commitNumber, accessKeyCount } = copied;

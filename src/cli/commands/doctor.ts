@@ -2,7 +2,7 @@
  * `sluice doctor`: asks the data themselves whether every promise about them holds. Exit code 0 when all do, 1 when one
  * does not, 2 when the data cannot be read.
  */
-import { setPriority } from 'node:os';
+import { SqliteError } from 'better-sqlite3';
 import { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
 import { loadConfig, type Options } from '../../config.ts';
@@ -10,11 +10,9 @@ import { instant } from '../../domain/instant.ts';
 import { doctorOf, type Finding } from '../../storage/sqlite/doctor.ts';
 import { type Look, openToLook } from '../../storage/sqlite/look.ts';
 import { StartupError } from '../../storage/startup-error.ts';
-import { CommandError, givenSettings, type Io, withSettingOptions } from '../command.ts';
+import { CommandError, givenSettings, type Io, letServersGoFirst, withSettingOptions } from '../command.ts';
 
 const cannotLook = 2;
-/** A server on this machine goes first. */
-const niceness = 10;
 
 export const doctorCommand = (io: Io): Command =>
   withSettingOptions(new Command('doctor'))
@@ -22,7 +20,7 @@ export const doctorCommand = (io: Io): Command =>
     .argument('[file]', 'a backup to check instead of the folder of the data')
     .option('--json', 'as JSON')
     .action((file: string | undefined, options: Options & { json?: boolean }) => {
-      setPriority(niceness);
+      letServersGoFirst();
       const { config } = loadConfig(io.env, io.readFile, givenSettings(options));
       const report = examine(file ?? config.dataDir);
       io.print(options.json === true ? JSON.stringify(report, null, 2) : asTable(report));
@@ -51,6 +49,8 @@ function examine(place: string): Report {
     }
   } catch (error) {
     if (error instanceof StartupError) throw new CommandError(error.message, cannotLook);
+    // Damage that keeps SQLite from reading the tables that tell what there is.
+    if (error instanceof SqliteError) throw new CommandError(`${place} cannot be read: ${error.message}.`, cannotLook);
     throw error;
   }
 }

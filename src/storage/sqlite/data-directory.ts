@@ -53,11 +53,14 @@ function makeDirectory(path: string): void {
 
 export const databasePath = (directory: string): string => join(directory, 'sluice.db');
 
+/** Who only asks whether the directory is served holds the lock for an instant. */
+const lockWaitMs = 250;
+
 /** Holds the directory for this process until the returned function is called. @throws StartupError when another has it */
 export function lockDirectory(directory: string): () => void {
   let db: Database.Database | undefined;
   try {
-    db = new Database(join(directory, 'lock.db'), { timeout: 0 });
+    db = new Database(join(directory, 'lock.db'), { timeout: lockWaitMs });
     db.pragma('locking_mode = EXCLUSIVE');
     db.exec(
       'begin exclusive; create table if not exists lock (id integer primary key) strict; commit; begin exclusive',

@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { Instant } from '../../domain/instant.ts';
-import type { Draft } from '../../domain/message.ts';
+import { type Draft, messageBytes } from '../../domain/message.ts';
 import type { Ids } from '../../ids.ts';
 import type { Change, CommitNotice, ReadyNotice, Storage } from '../port.ts';
 import { databasePath, networkFileSystem, readHorizon, walBytes } from './data-directory.ts';
@@ -144,7 +144,7 @@ function connectionOf({ store }: Executor): Db {
   return store.db;
 }
 
-const bytesOf = (drafts: readonly Draft[]): number => drafts.reduce((sum, { body }) => sum + body.byteLength + 512, 0);
+const bytesOf = (drafts: readonly Draft[]): number => drafts.reduce((sum, draft) => sum + messageBytes(draft) + 512, 0);
 
 function warnOfNetworkFileSystem(directory: string, log: Logger): void {
   const name = networkFileSystem(directory);

@@ -247,9 +247,11 @@ export class Ledger {
     return this.#isTouched;
   }
 
-  startOperation(now: Instant): void {
+  /** @returns the time of the operation: what comes later is not earlier, though another thread asked the clock before */
+  startOperation(now: Instant): Instant {
     this.#isTouched = false;
     if (now > this.#highWaterAt) this.#highWaterAt = now;
+    return instant(this.#highWaterAt);
   }
 
   /** Writes what was gathered: before the commit, or when a sum must be exact in between. */

@@ -301,10 +301,10 @@ function createStore(
   }
 
   function runOne({ name, ask }: Request): Outcome {
-    ledger.startOperation(ask.now);
+    const now = ledger.startOperation(ask.now);
     try {
       const operation = operations[name] as (ask: unknown) => unknown;
-      return { does: 'value', value: operation(ask) };
+      return { does: 'value', value: operation(now === ask.now ? ask : { ...ask, now }) };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       if (ledger.isTouched) throw new Error(`${name} was refused after it had begun to write.`, { cause: error });

@@ -1,5 +1,5 @@
 /** The doctor finds what breaks each promise, and only that; every promise is seen broken here. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -259,6 +259,28 @@ describe('sluice doctor', () => {
       errorText: expect.stringMatching(/^sluice: 1 of \d+ promises do not hold/),
     });
     expect(damaged.text).toMatch(/BROKEN {2}a message is as it was sent: its checksum fits: 2, such as \[\d+,\d+\]/);
+  });
+
+  it('says that it cannot look where the table of the state itself is damaged', async () => {
+    const folder = temporaryFolder();
+    const server = startServer(folder);
+    await server.url;
+    server.child.kill('SIGTERM');
+    await server.ended;
+    const path = join(folder, 'sluice.db');
+    const db = new Database(path, { readonly: true });
+    const page = db
+      .prepare<[], number>("select rootpage from sqlite_schema where name = 'engine_state'")
+      .pluck()
+      .get() as number;
+    const pageBytes = Number(db.pragma('page_size', { simple: true }));
+    db.close();
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.fill(0xff, (page - 1) * pageBytes, page * pageBytes));
+    expect(await doctor('--data-dir', folder)).toMatchObject({
+      code: 2,
+      errorText: expect.stringMatching(/^sluice: .* cannot be read: .*malformed.*\n$/),
+    });
   });
 
   it('says that it cannot look at what is not there, is no data, or is of another version', async () => {

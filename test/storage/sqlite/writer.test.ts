@@ -42,6 +42,22 @@ describe('the writer', () => {
     expect(commits.map(({ requestCount }) => requestCount)).toEqual([4, 2]);
   });
 
+  it('counts attributes among the bytes', async () => {
+    const attributes = new Map([['large', { type: 'String', value: 'x'.repeat(1_000_000) }]]);
+    const drafts = [{ ...draftOf('x'), attributes }];
+    await Promise.all(Array.from({ length: 6 }, () => storage.send({ ...send('x'), drafts })));
+    expect(commits.map(({ requestCount }) => requestCount)).toEqual([4, 2]);
+  });
+
+  it('lets no time run backwards: what comes later sees what came before, whoever asked the clock first', async () => {
+    const [, answer] = await Promise.all([
+      storage.send({ ...send('sent'), now: instant(now + 5) }),
+      storage.receive({ queue, limit: 1, bytesMax: limits.receiveBytesMax, now }),
+    ]);
+    expect(answer.messages).toHaveLength(1);
+    expect(answer.messages[0]?.heldUntil).toBe(now + 5 + 30_000);
+  });
+
   it('does the neighbours of a refused request', async () => {
     const outcomes = await Promise.allSettled([
       storage.send(send('before')),
