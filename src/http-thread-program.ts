@@ -2,15 +2,15 @@
  * A further HTTP thread: a frontend of its own on the port and the storage of the process. The upkeep loop, the metrics
  * of the whole and the end of the process are the main thread's.
  */
-import { once } from 'node:events';
-import { MessageChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Upkeep } from './broker/upkeep.ts';
 import { clockFrom } from './clock.ts';
 import { createFrontend } from './frontend.ts';
-import type { HttpThreadData, HttpThreadHears, HttpThreadSays } from './http-threads.ts';
+import { answerTo, type HttpThreadData, type HttpThreadHears, type HttpThreadSays } from './http-threads.ts';
 import { randomIds } from './ids.ts';
 import { openLog } from './log.ts';
 import { type Counted, createCounts, metricsContentType } from './metrics/metrics.ts';
+import { watchWriter } from './process-end.ts';
 import { joinSqlite } from './storage/sqlite/engine.ts';
 
 const parent = parentPort;
@@ -30,13 +30,8 @@ const upkeep: Upkeep = {
 };
 
 /** Whichever thread is scraped, the answer tells of all. */
-async function render(): Promise<string> {
-  const { port1: reply, port2: answer } = new MessageChannel();
-  say({ says: 'render', reply }, [reply]);
-  const [text] = await once(answer, 'message');
-  answer.close();
-  return String(text);
-}
+const render = async (): Promise<string> =>
+  (await answerTo<string>((reply) => say({ says: 'render', reply }, [reply]))) ?? '';
 
 const frontend = await createFrontend({
   config,
@@ -63,6 +58,15 @@ parent.on('message', async (message: HttpThreadHears) => {
       return log.flush(() => process.exit());
   }
 });
+
+// What is thrown here ends the process: the main thread sees only the requests of its own.
+watchWriter(
+  clock,
+  () => storage.health().stalledMs,
+  (cause) => {
+    throw cause;
+  },
+);
 
 await frontend.listen(port);
 say({ says: 'serving' });

@@ -38,7 +38,7 @@ export type HttpThreads = {
   readonly stop: () => Promise<void>;
 };
 
-type Thread = { readonly counted: () => Promise<Counted>; readonly stop: () => Promise<void> };
+type Thread = { readonly counted: () => Promise<Counted | undefined>; readonly stop: () => Promise<void> };
 
 type Deps = Omit<HttpThreadData, 'share'> & {
   readonly share: () => SqliteShare;
@@ -51,7 +51,10 @@ type Deps = Omit<HttpThreadData, 'share'> & {
 export async function startHttpThreads(deps: Deps): Promise<HttpThreads> {
   const threads = await Promise.all(Array.from({ length: deps.config.httpThreads - 1 }, () => startThread(deps)));
   return {
-    counted: () => Promise.all(threads.map((thread) => thread.counted())),
+    async counted() {
+      const all = await Promise.all(threads.map((thread) => thread.counted()));
+      return all.filter((counted) => counted !== undefined);
+    },
     async stop() {
       await Promise.all(threads.map((thread) => thread.stop()));
     },
@@ -85,11 +88,7 @@ async function startThread({ share: makeShare, expect, render, onBroken, ...rest
   });
   return {
     async counted() {
-      const { port1: reply, port2: answer } = new MessageChannel();
-      tell({ hears: 'count', reply }, [reply]);
-      const [counted] = await once(answer, 'message');
-      answer.close();
-      return counted as Counted;
+      return answerTo<Counted>((reply) => tell({ hears: 'count', reply }, [reply]));
     },
     async stop() {
       isStopping = true;
@@ -97,6 +96,19 @@ async function startThread({ share: makeShare, expect, render, onBroken, ...rest
       await ended;
     },
   };
+}
+
+/** What another thread answers to a question; undefined when it ends before. @param ask sends the port for the answer */
+export function answerTo<T>(ask: (reply: MessagePort) => void): Promise<T | undefined> {
+  const { port1: reply, port2: answer } = new MessageChannel();
+  return new Promise((resolve) => {
+    answer.once('message', (value: T) => {
+      resolve(value);
+      answer.close();
+    });
+    answer.once('close', () => resolve(undefined));
+    ask(reply);
+  });
 }
 
 /**

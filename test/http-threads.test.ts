@@ -128,7 +128,10 @@ describe('several HTTP threads', () => {
     const polls = askAll(`${queue}/messages/next?wait=20s`, { method: 'POST' });
     await until(async () => (await metric(url, 'sluice_long_polls')) === connectionCount);
     server.child.kill('SIGTERM');
+    // Whoever is scraping then asks threads that may have ended; it is answered all the same, or refused.
+    const scrapes = Promise.allSettled(Array.from({ length: connectionCount }, () => ask(`${url}/metrics`)));
     expect(statuses(await polls)).toEqual([204]);
+    await scrapes;
     expect(await server.ended).toMatchObject({ code: 0, errorText: '' });
     expect(await server.logged('stopped')).toBeDefined();
   });

@@ -69,6 +69,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/metrics/',
     'src/frontend.ts',
     'src/storage/',
+    'src/process-end.ts',
   ],
   'src/process-end.ts': ['src/clock.ts', 'src/domain/'],
   'src/main.ts': [
