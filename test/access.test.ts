@@ -87,7 +87,7 @@ describe('keys that were made', () => {
     expect(await status(`http://127.0.0.1:${port}`, `Bearer ${bearer}`)).toBe(200);
   });
 
-  it('case 159: are sealed under a master key of their own file, and stand nowhere as they are', async () => {
+  it('are sealed under a master key of their own file, and stand nowhere as they are', async () => {
     const folder = temporaryFolder();
     const server = startServer(folder);
     const { secret: made } = await make(await server.url);
@@ -137,7 +137,7 @@ describe('the start', () => {
     expect(errorText).toContain('others may read it; right would be mode 0600');
   });
 
-  it('case 158: is told secrets by files, and prints none of them', async () => {
+  it('is told secrets by files, and prints none of them', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'master'), `${'ab'.repeat(32)}\n`);
     writeFileSync(join(folder, 'key'), `${secret}\n`);

@@ -10,7 +10,7 @@ export type Io = {
   readonly readFile: (path: string) => string;
 };
 
-/** Builds one command; the table of them is in index.ts. */
+/** Builds one command; the table of them is in program.ts. */
 export type CommandBuilder = (io: Io) => Command;
 
 /** Why a command failed, as one sentence for its user. */

@@ -1,4 +1,4 @@
-/** Who is let in. Numbers are those of the security cases. */
+/** Who is let in. */
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createBroker } from '../../src/broker/broker.ts';
@@ -17,7 +17,7 @@ const comparable = ({ status, json, headers }: Answer) => ({
 });
 
 describe('a server with access keys', () => {
-  it('case 1: answers nobody without one, but for its own health', async () => {
+  it('answers nobody without one, but for its own health', async () => {
     const { get, post, put, delete: remove } = await openKeyedApi();
     expect((await get('/livez')).status).toBe(200);
     expect((await get('/readyz')).status).toBe(200);
@@ -45,7 +45,7 @@ describe('a server with access keys', () => {
     }
   });
 
-  it('case 156: leaves exactly these routes open', async () => {
+  it('leaves exactly these routes open', async () => {
     const { server } = await openKeyedApi();
     const { paths } = server.documents.openapi31() as { paths: Record<string, Record<string, { security?: unknown }>> };
     const open = Object.entries(paths).filter(([, methods]) =>
@@ -61,12 +61,12 @@ describe('a server with access keys', () => {
     expect((await get('/nowhere', withKey(`Bearer ${admin.bearer}`))).status).toBe(404);
   });
 
-  it('case 2: takes an empty header for none', async () => {
+  it('takes an empty header for none', async () => {
     const { get } = await openKeyedApi();
     expectProblem(await get('/v1/queues', withKey('')), 401, 'credentials_missing');
   });
 
-  it('case 3: refuses two headers', async () => {
+  it('refuses two headers', async () => {
     const { server, admin } = await openKeyedApi();
     const header = `Authorization: Bearer ${admin.bearer}\r\n`;
     expect(
@@ -77,7 +77,7 @@ describe('a server with access keys', () => {
     );
   });
 
-  it('case 4: refuses a key with any one character changed', async () => {
+  it('refuses a key with any one character changed', async () => {
     const { server, admin } = await openKeyedApi();
     for (let at = 0; at < admin.bearer.length; at += 1) {
       const other = admin.bearer[at] === 'A' ? 'B' : 'A';
@@ -89,7 +89,7 @@ describe('a server with access keys', () => {
     }
   });
 
-  it('case 5: tells a wrong secret from an unknown id in nothing', async () => {
+  it('tells a wrong secret from an unknown id in nothing', async () => {
     const { get, admin } = await openKeyedApi();
     const wrongSecret = await get('/v1/queues', withKey(`Bearer ${admin.keyId}.slk_${'x'.repeat(49)}`));
     const unknownId = await get('/v1/queues', withKey(`Bearer SLUICENOBODYSKEY7777.${admin.secret}`));
@@ -99,7 +99,7 @@ describe('a server with access keys', () => {
     expect(comparable(malformed)).toEqual(comparable(wrongSecret));
   });
 
-  it('case 6: refuses a key in the query string', async () => {
+  it('refuses a key in the query string', async () => {
     const { get, admin } = await openKeyedApi();
     const answer = await get(`/v1/queues?key=${admin.bearer}`);
     expectProblem(answer, 400, 'invalid_argument');
@@ -109,7 +109,7 @@ describe('a server with access keys', () => {
     expect(withBoth.text).not.toContain(admin.secret);
   });
 
-  it('case 7: refuses a deleted key at once, also where it waits', async () => {
+  it('refuses a deleted key at once, also where it waits', async () => {
     const { admin, holder, broker } = await openKeyedApi();
     await admin.call('PUT', '/v1/queues/orders');
     const worker = await holder([{ actions: ['receive'], queues: ['orders'] }]);
@@ -121,7 +121,7 @@ describe('a server with access keys', () => {
     expect(broker.waiters.count()).toBe(0);
   });
 
-  it('case 8: refuses an expired key, and ends its long polls at that instant', async () => {
+  it('refuses an expired key, and ends its long polls at that instant', async () => {
     const { admin, holder, clock, broker } = await openKeyedApi();
     await admin.call('PUT', '/v1/queues/orders');
     const worker = await holder([{ actions: ['receive'], queues: ['orders'] }]);
@@ -147,13 +147,13 @@ describe('a server with access keys', () => {
     expectProblem(await worker.call('POST', '/v1/queues/orders/messages/receive'), 403, 'access_denied');
   });
 
-  it.each(['\n', ' ', '\0', '\r\n'])('case 9: refuses a key with %j at its end', async (end) => {
+  it.each(['\n', ' ', '\0', '\r\n'])('refuses a key with %j at its end', async (end) => {
     const { get, admin } = await openKeyedApi();
     expectProblem(await get('/v1/queues', withKey(basic(admin.keyId, admin.secret + end))), 401, 'credentials_invalid');
     expectProblem(await get('/v1/queues', withKey(`Bearer ${admin.bearer}${end}x`)), 401, 'credentials_invalid');
   });
 
-  it('case 10: refuses a header of 1 MiB', async () => {
+  it('refuses a header of 1 MiB', async () => {
     const { server } = await openKeyedApi();
     const answer = await raw(
       server,
@@ -162,14 +162,14 @@ describe('a server with access keys', () => {
     expect(answer).toContain('HTTP/1.1 431');
   });
 
-  it('case 11: refuses a whole key as password', async () => {
+  it('refuses a whole key as password', async () => {
     const { get, admin } = await openKeyedApi();
     for (const user of ['', 'admin', admin.keyId]) {
       expect((await get('/v1/queues', withKey(basic(user, admin.bearer)))).status).toBe(401);
     }
   });
 
-  it('case 12: refuses an address after 20 wrong keys in a minute, and no other', async () => {
+  it('refuses an address after 20 wrong keys in a minute, and no other', async () => {
     const { server, admin, clock } = await openKeyedApi();
     const ask = async (authorization: string, remoteAddress = '10.1.1.1') =>
       (await server.inject({ url: '/v1/queues', headers: { authorization }, remoteAddress })).statusCode;
@@ -185,7 +185,7 @@ describe('a server with access keys', () => {
     expect(await ask('Bearer SLUICENOBODYSKEY7777.slk_x')).toBe(401);
   });
 
-  it('case 12: refuses even the right secret of a key that was guessed at from this address', async () => {
+  it('refuses even the right secret of a key that was guessed at from this address', async () => {
     const { server, admin } = await openKeyedApi();
     const ask = async (secret: string, remoteAddress: string) =>
       (
@@ -200,7 +200,7 @@ describe('a server with access keys', () => {
     expect(await ask(admin.secret, '2001:db8:0:2::1')).toBe(200);
   });
 
-  it('case 13: takes the names of schemes in any case, and no other schemes', async () => {
+  it('takes the names of schemes in any case, and no other schemes', async () => {
     const { get, admin } = await openKeyedApi();
     for (const scheme of ['bearer', 'BEARER', 'bEaReR']) {
       expect((await get('/v1/queues', withKey(`${scheme} ${admin.bearer}`))).status).toBe(200);
@@ -220,7 +220,7 @@ describe('a server with access keys', () => {
     expect((await from('null')).status).toBe(401);
   });
 
-  it('case 61: counts the address of the socket, whatever a proxy is said to have seen', async () => {
+  it('counts the address of the socket, whatever a proxy is said to have seen', async () => {
     const { server } = await openKeyedApi();
     const statuses = [];
     for (let i = 0; i < 21; i += 1) {
@@ -230,7 +230,7 @@ describe('a server with access keys', () => {
     expect(statuses.at(-1)).toBe(429);
   });
 
-  it('case 151: never logs a secret, a key or the header', async () => {
+  it('never logs a secret, a key or the header', async () => {
     const { get, admin, log } = await openKeyedApi();
     await admin.call('POST', '/v1/keys', { json: { name: 'second' } });
     await get('/v1/queues', withKey(`Bearer ${admin.keyId}.slk_wrong-secret-of-somebody`));

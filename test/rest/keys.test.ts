@@ -70,7 +70,6 @@ describe('an access key', () => {
     [{ name: 'a', scopes: [{ actions: ['send'], queues: ['*'], more: 1 }] }, 'scopes[0].more'],
     [{ name: 'a', expiresAt: 'tomorrow' }, 'expiresAt'],
     [{ name: 'a', expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
-    // Case 63.
     [{ name: 'a', account: '111111111111' }, 'account'],
     [{ name: 'a', keyId: 'SLUICEX3MPLK7Q2WV5AB' }, 'keyId'],
     [{ name: 'a', createdAt: '2026-01-01T00:00:00Z' }, 'createdAt'],

@@ -1,4 +1,4 @@
-/** What a key may do. Numbers are those of the security cases. */
+/** What a key may do. */
 import { describe, expect, it } from 'vitest';
 import { defaultAccount, openPrincipal } from '../../src/domain/principal.ts';
 import { QueueName } from '../../src/domain/queue-attributes.ts';
@@ -14,7 +14,7 @@ const textHeaders = { headers: { 'content-type': 'text/plain' } };
 const hello = { ...textHeaders, body: 'hello' };
 
 describe('a scope', () => {
-  it('case 41: to send does not let one receive', async () => {
+  it('to send does not let one receive', async () => {
     const { holder } = await withQueues('orders-a');
     const sender = await holder([{ actions: ['send'], queues: ['orders-*'] }]);
     expect(await sender.status('POST', '/v1/queues/orders-a/messages', hello)).toBe(201);
@@ -26,7 +26,7 @@ describe('a scope', () => {
     );
   });
 
-  it('case 42: on orders-* ends at the dash', async () => {
+  it('on orders-* ends at the dash', async () => {
     const { holder } = await withQueues('orders-a', 'ordersx', 'my-orders-a');
     const sender = await holder([{ actions: ['send'], queues: ['orders-*'] }]);
     expect(await sender.status('POST', '/v1/queues/orders-/messages', hello)).toBe(404);
@@ -35,7 +35,7 @@ describe('a scope', () => {
     }
   });
 
-  it('case 43: does not reach out of the name of a queue', async () => {
+  it('does not reach out of the name of a queue', async () => {
     const { holder } = await withQueues('admin');
     const sender = await holder([{ actions: ['send'], queues: ['orders-*'] }]);
     for (const name of ['orders-..%2Fadmin', 'orders-%2e%2e%2fadmin', 'orders-%00', 'orders-%2a']) {
@@ -44,7 +44,7 @@ describe('a scope', () => {
     expect(await sender.status('POST', '/v1/queues/orders-../admin/messages', hello)).toBe(404);
   });
 
-  it('case 44: of one tenant does not open the receipts of another', async () => {
+  it('of one tenant does not open the receipts of another', async () => {
     const { holder, admin } = await withQueues('orders');
     await admin.call('POST', '/v1/queues/orders/messages', hello);
     const held = nth((await admin.call('POST', '/v1/queues/orders/messages/receive')).json.messages);
@@ -62,7 +62,7 @@ describe('a scope', () => {
     ).toBe(200);
   });
 
-  it('cases 45 and 46: does not open receipts of another queue, nor what is none', async () => {
+  it('does not open receipts of another queue, nor what is none', async () => {
     const { admin } = await withQueues('a', 'b');
     await admin.call('POST', '/v1/queues/a/messages', hello);
     const handle = String(nth((await admin.call('POST', '/v1/queues/a/messages/receive')).json.messages).receiptHandle);
@@ -72,7 +72,7 @@ describe('a scope', () => {
     }
   });
 
-  it('case 47: tells a queue outside of it from none in nothing', async () => {
+  it('tells a queue outside of it from none in nothing', async () => {
     const { holder } = await withQueues('secret-plans');
     const worker = await holder([{ actions: ['*'], queues: ['orders-*'] }]);
     for (const path of [
@@ -95,7 +95,7 @@ describe('a scope', () => {
     expect(text).not.toContain('did you mean');
   });
 
-  it('case 47: is respected by "did you mean"', async () => {
+  it('is respected by "did you mean"', async () => {
     const { holder } = await withQueues('orders');
     const outside = await holder([{ actions: ['*'], queues: ['order', 'ordert'] }]);
     expect((await outside.call('GET', '/v1/queues/order/messages')).text).not.toContain('queues/orders ');
@@ -103,7 +103,7 @@ describe('a scope', () => {
     expect((await inside.call('GET', '/v1/queues/order/messages')).text).toContain('did you mean');
   });
 
-  it('case 48: is all that a list shows, and its cursor is of no use to others', async () => {
+  it('is all that a list shows, and its cursor is of no use to others', async () => {
     const { holder, admin } = await withQueues(
       'a',
       'orders-1',
@@ -139,7 +139,7 @@ describe('a scope', () => {
     expect(await names(admin)).toHaveLength(7);
   });
 
-  it('case 49: is asked for each entry of a batch of receipts as for one alone', async () => {
+  it('is asked for each entry of a batch of receipts as for one alone', async () => {
     const { admin } = await withQueues('a', 'b');
     for (const queue of ['a', 'b']) await admin.call('POST', `/v1/queues/${queue}/messages`, hello);
     const handleOf = async (queue: string) =>
@@ -151,7 +151,7 @@ describe('a scope', () => {
     expect([await counts('a'), await counts('b')]).toEqual([0, 1]);
   });
 
-  it('case 50: is needed for a dead-letter queue, and to receive from the queue itself', async () => {
+  it('is needed for a dead-letter queue, and to receive from the queue itself', async () => {
     const { holder } = await withQueues('orders-a', 'orders-dlq', 'spy', 'orders-x');
     const deadLetter = (queue: string) => ({ json: { deadLetter: { queue, maxReceiveCount: 1 } } });
     const keeper = await holder([{ actions: ['createQueue', 'updateQueue', 'receive', 'send'], queues: ['orders-*'] }]);
@@ -182,7 +182,7 @@ describe('a scope', () => {
     expect(await updater.status('PATCH', '/v1/queues/orders-x', { json: { deadLetter: null } })).toBe(200);
   });
 
-  it('case 50: is needed for the target of a redrive, named or not', async () => {
+  it('is needed for the target of a redrive, named or not', async () => {
     const { holder, admin } = await withQueues('orders-dlq', 'payments', 'orders-a');
     const deadLetter = { json: { deadLetter: { queue: 'orders-dlq', maxReceiveCount: 1 } } };
     await admin.call('PATCH', '/v1/queues/orders-a', deadLetter);
@@ -207,7 +207,7 @@ describe('a scope', () => {
     );
   });
 
-  it('case 51: is needed on side paths too', async () => {
+  it('is needed on side paths too', async () => {
     const { holder, admin } = await withQueues('orders', 'orders-dlq');
     await admin.call('PATCH', '/v1/queues/orders', {
       json: { deadLetter: { queue: 'orders-dlq', maxReceiveCount: 1 } },
@@ -238,7 +238,7 @@ describe('a scope', () => {
     expect((await admin.call('GET', '/v1/queues/orders-dlq/dead-letter-sources')).json.items).toEqual(['orders']);
   });
 
-  it('case 51: is all that the front page and the lists of tasks show', async () => {
+  it('is all that the front page and the lists of tasks show', async () => {
     const { holder, admin } = await withQueues('orders-dlq', 'secret-dlq', 'target');
     for (const queue of ['orders-dlq', 'secret-dlq']) {
       expect(await admin.status('POST', `/v1/queues/${queue}/redrive?to=target`)).toBe(202);
@@ -256,7 +256,7 @@ describe('a scope', () => {
     expect(await worker.status('GET', `/v1/tasks/${nth(shown).taskId}`)).toBe(200);
   });
 
-  it('case 52: to watch does not let one delete, purge or change', async () => {
+  it('to watch does not let one delete, purge or change', async () => {
     const { holder, admin } = await withQueues('orders');
     const look = () => admin.call('GET', '/v1/queues/orders');
     const monitor = await holder([{ actions: ['readQueue', 'readMetrics', 'readTask'], queues: ['*'] }]);
@@ -277,7 +277,7 @@ describe('a scope', () => {
     expect((await look()).text).toBe(before);
   });
 
-  it('case 64: is that of the method of the request, whatever headers say', async () => {
+  it('is that of the method of the request, whatever headers say', async () => {
     const { holder } = await withQueues('orders');
     const reader = await holder([{ actions: ['readQueue'], queues: ['orders'] }]);
     const headers = { 'x-http-method-override': 'DELETE', 'x-http-method': 'DELETE', 'x-method-override': 'DELETE' };

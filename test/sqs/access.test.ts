@@ -55,7 +55,7 @@ const ok = { status: 200 };
 const refused = { status: 403, type: 'AccessDeniedException', code: 'AccessDenied' };
 
 describe('a facade with access keys', () => {
-  it('case 146: refuses in the shapes of AWS who has no key, an unknown one, or a wrong secret', async () => {
+  it('refuses in the shapes of AWS who has no key, an unknown one, or a wrong secret', async () => {
     const { call, admin, server } = await openGuarded();
     const bare = await server.inject({
       method: 'POST',
@@ -101,7 +101,7 @@ describe('a facade with access keys', () => {
     expect(changed.payload).toContain('<Code>SignatureDoesNotMatch</Code>');
   });
 
-  it('case 40: stores a replayed FIFO send once', async () => {
+  it('stores a replayed FIFO send once', async () => {
     const { admin, call, server, clock } = await openGuarded();
     await call(admin, 'CreateQueue', { QueueName: 'q.fifo', Attributes: { FifoQueue: 'true' } });
     const body = JSON.stringify({
@@ -166,14 +166,14 @@ describe('a facade with access keys', () => {
     );
   });
 
-  it('case 48: lists the queues of its scopes alone', async () => {
+  it('lists the queues of its scopes alone', async () => {
     const { holder, call, admin } = await openGuarded();
     const some = await holder([{ actions: ['send'], queues: ['orders*'] }]);
     expect((await call(some, 'ListQueues')).result).toEqual({ QueueUrls: [urlOf('orders'), urlOf('orders-dlq')] });
     expect((await call(admin, 'ListQueues')).result.QueueUrls).toHaveLength(3);
   });
 
-  it('case 50: asks for the right to send to a dead-letter queue', async () => {
+  it('asks for the right to send to a dead-letter queue', async () => {
     const { holder, call } = await openGuarded();
     const keeper = await holder([{ actions: ['updateQueue', 'receive'], queues: ['orders'] }]);
     const RedrivePolicy = JSON.stringify({
@@ -195,7 +195,7 @@ describe('a facade with access keys', () => {
     return t;
   };
 
-  it('case 47: tells who cancels no more of a queue outside of the scopes than of none', async () => {
+  it('tells who cancels no more of a queue outside of the scopes than of none', async () => {
     const { holder, call } = await openGuarded();
     const keeper = await holder([{ actions: ['cancelTask'], queues: ['orders*'] }]);
     const cancel = (name: string) => {
@@ -222,7 +222,7 @@ describe('a facade with access keys', () => {
     expect(seen).toEqual(names.map(urlOf));
   });
 
-  it('case 48: lists the sources of its scopes alone, page by page, and no page ends at another', async () => {
+  it('lists the sources of its scopes alone, page by page, and no page ends at another', async () => {
     const { holder, call } = await withSources('a', 'b-secret', 'c', 'd-secret');
     const some = await holder([
       { actions: ['readQueue'], queues: ['orders-dlq'] },
@@ -310,7 +310,7 @@ describe('a facade with access keys', () => {
     expect(await call(guest, 'SendMessage', { QueueUrl, MessageBody: 'x' })).toMatchObject(refused);
   });
 
-  it('case 7: ends the long poll of a key that is deleted', async () => {
+  it('ends the long poll of a key that is deleted', async () => {
     const { holder, call, admin, broker } = await openGuarded();
     const worker = await holder([{ actions: ['receive'], queues: ['orders'] }]);
     const poll = call(worker, 'ReceiveMessage', { QueueUrl: urlOf('orders'), WaitTimeSeconds: 20 });

@@ -68,7 +68,7 @@ describe('Signature Version 4', () => {
     expect(signature).toBe('5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7');
   });
 
-  // Case 14. Names and signatures are those of the suite.
+  // Names and signatures are those of the suite.
   const vectors: readonly (readonly [name: string, request: Vector, signature: string])[] = [
     ['get-vanilla', {}, '5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31'],
     [
@@ -117,7 +117,7 @@ describe('Signature Version 4', () => {
     ['get-slash', { path: '//' }, '5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31'],
     ['get-slash-dot-slash', { path: '/./' }, '5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31'],
   ];
-  it.each(vectors)('case 14: signs %s as the public suite does', (_name, request, signature) => {
+  it.each(vectors)('signs %s as the public suite does', (_name, request, signature) => {
     expect(signed(request).signature).toBe(signature);
   });
 
