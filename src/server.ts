@@ -5,11 +5,13 @@
  * What crosses every request stands here, in this order: request id, closing, authorisation, arrival of bodies; and
  * after the answer the log line. Edges are mounted as plugins.
  */
+import type { Socket } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Logger } from 'pino';
 import type { Broker } from './broker/broker.ts';
-import type { Clock } from './clock.ts';
+import type { Cancel, Clock } from './clock.ts';
 import { Fault } from './domain/errors.ts';
+import { secondsAfter } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
 import { type Arrivals, trackArrivals } from './http/arrivals.ts';
 import { type Access, createGate, type Gate } from './http/authentication.ts';
@@ -79,6 +81,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   app.decorate('arrivals', arrivals);
 
   admitRequests(app, clock);
+  endSilentConnections(app, clock);
   const gate = createGate(access, broker.keys, clock);
   authorize(app, gate);
   timeBodies(app, arrivals);
@@ -144,6 +147,26 @@ function admitRequests(app: FastifyInstance, clock: Clock): void {
     else if (reply.statusCode === 503 && request.arrival !== undefined) reply.removeHeader('connection');
     done(null, payload);
   });
+}
+
+/** How long a server that stops waits for the first byte of a connection. */
+const silentSecondsMax = 1;
+
+/** Connections over which nothing has come yet: Node.js takes them for busy, and a stop would wait for their timeout. */
+function endSilentConnections(app: FastifyInstance, clock: Clock): void {
+  const open = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  let cancel: Cancel | undefined;
+  app.addHook('preClose', (done) => {
+    cancel = clock.at(secondsAfter(clock.now(), silentSecondsMax), () => {
+      for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+    });
+    done();
+  });
+  app.addHook('onClose', async () => cancel?.());
 }
 
 function timeBodies(app: FastifyInstance, arrivals: Arrivals): void {

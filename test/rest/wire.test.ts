@@ -254,6 +254,24 @@ describe('a long poll', () => {
 });
 
 describe('a server that stops', () => {
+  it('waits a second, not longer, for connections over which nothing has come', async () => {
+    const { api, port } = await listening();
+    const socket = await open(port);
+    let text = '';
+    socket.setEncoding('latin1').on('data', (part: string) => {
+      text += part;
+    });
+    const closed = once(socket, 'close');
+    // The server has met it, too: it has answered one that came later.
+    await exchange(port, `GET /livez HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`);
+    const stopped = api.server.close();
+    await until(api, () => !api.server.server.listening);
+    await api.clock.advance({ seconds: 1 });
+    await Promise.all([stopped, closed]);
+    // Who is waited for is told 408 after ten seconds.
+    expect(text).toBe('');
+  });
+
   it('closes kept connections with the answers in hand', async () => {
     const { api, port } = await listening();
     await api.queue('orders');
