@@ -62,7 +62,8 @@ function behindEdge(base: Engine, name: string, edgeOf: (behind: Behind) => Edge
     return place;
   };
   async function wrap(real: Storage, memory: Memory): Promise<Storage> {
-    const clock = manualClock(trialStart);
+    // As a server does: time does not start before the latest instant in the data.
+    const clock = manualClock(instant(Math.max(trialStart, real.highWaterAt)));
     const place = { ...(await serve(real, clock)), real, clock, seal: receiptSeal(real.sealSecret), memory };
     const storage = throughEdge(place, edgeOf(place));
     places.set(storage, place);
