@@ -78,7 +78,8 @@ export const settings = {
     initial: 1,
     unit: '',
     right: 'a whole number from 1 to 64',
-    about: 'Threads that serve HTTP; the writer has one of its own besides.',
+    about:
+      'Threads that serve HTTP; the writer has one of its own besides. A key or policy that was changed through one of them holds in the others some milliseconds later.',
     isSecret: false,
   },
   dataDir: {

@@ -32,8 +32,10 @@ export const retryWithKey = 'Ask again: with the same deduplication id or Idempo
 const isBatch = ({ route }: Asked): boolean => route.endsWith('/batch');
 const urlOf = ({ origin }: Asked, queue: string): string => `${origin}/v1/queues/${queue}`;
 const create = (asked: Asked, queue: string): string => `curl -X PUT ${urlOf(asked, queue)} # creates it`;
+/** JSON as an argument in bash: as it is, and also when it is copied out of a problem whose quotes are escaped. */
+const quotedJson = (value: object): string => `$'${JSON.stringify(value)}'`;
 const change = (asked: Asked, queue: string, settings: object): string =>
-  `curl -X PATCH --json '${JSON.stringify(settings)}' ${urlOf(asked, queue)}`;
+  `curl -X PATCH --json ${quotedJson(settings)} ${urlOf(asked, queue)}`;
 
 export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } = {
   invalidArgument: {
@@ -106,7 +108,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Credentials missing',
     detail: () => 'This server answers to access keys only, and the request has none.',
     hint: (_facts, { origin }) =>
-      `curl -u "$KEY_ID:$KEY_SECRET" ${origin}/ # or the header Authorization: Bearer, with id and secret joined by a dot`,
+      `curl -u $KEY_ID:$KEY_SECRET ${origin}/ # or the header Authorization: Bearer, with id and secret joined by a dot`,
   },
   credentialsInvalid: {
     status: 401,
@@ -242,7 +244,7 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     detail: () => 'A message needs a body of at least one byte.',
     hint: (_facts, asked) =>
       isBatch(asked)
-        ? `curl --json '{"messages":[{"body":"hello"}]}' ${urlOf(asked, asked.queue)}/messages/batch # sends one`
+        ? `curl --json ${quotedJson({ messages: [{ body: 'hello' }] })} ${urlOf(asked, asked.queue)}/messages/batch # sends one`
         : `curl -d 'hello' ${urlOf(asked, asked.queue)}/messages # sends one`,
   },
   messageTooLarge: {

@@ -195,8 +195,11 @@ describe('a hint', () => {
     for (const [name, settings] of queues) await api.queue(name, settings);
     const refused = await ask(api);
     expect(refused.status).toBeGreaterThanOrEqual(400);
-    const done = await follow(api, refused.json.hint);
-    expect(done.status, `${refused.json.hint} → ${done.text}`).toBeLessThan(300);
+    // As a program reads it, and as it stands in the JSON of the answer.
+    for (const hint of [refused.json.hint, JSON.stringify(refused.json.hint).slice(1, -1)]) {
+      const done = await follow(api, hint);
+      expect(done.status, `${hint} → ${done.text}`).toBeLessThan(300);
+    }
   });
 });
 

@@ -217,8 +217,8 @@ export function expectProblem(answer: Answer, status: number, code: string, deta
 
 /** Does what a hint says: a curl command with a method, a JSON or plain body and one address. */
 export function follow(api: Api, hint: string): Promise<Answer> {
-  const words = [...(hint.split(' # ', 1)[0] ?? '').matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
-    ([, single, double, plain]) => single ?? double ?? plain ?? '',
+  const words = [...(hint.split(' # ', 1)[0] ?? '').matchAll(/\$'((?:[^'\\]|\\.)*)'|'([^']*)'|(\S+)/g)].map(
+    ([, escaped, single, plain]) => escaped?.replace(/\\(.)/g, '$1') ?? single ?? plain ?? '',
   );
   expect(words[0], hint).toBe('curl');
   const after = (option: string) => (words.includes(option) ? words[words.indexOf(option) + 1] : undefined);
