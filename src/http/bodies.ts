@@ -131,11 +131,14 @@ export function readDocument<T>(
   return parseAs(schema, readJson(bytes).value);
 }
 
+const membersOf = (schema: z.ZodType): readonly string[] =>
+  'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null ? Object.keys(schema.shape) : [];
+
 /** @throws invalidArgument naming the first value that is wrong */
 export function parseAs<T>(schema: z.ZodType<T>, value: unknown, at?: string): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw Fault.of('invalidArgument', firstProblem(parsed.error, at));
+  throw Fault.of('invalidArgument', firstProblem(parsed.error, at, membersOf(schema)));
 }
 
 /** @throws invalidArgument when an operation without a body was sent one that says something */

@@ -3,13 +3,21 @@ import type { z } from 'zod';
 
 type Issue = z.core.$ZodIssue;
 
-/** The first thing wrong: the path of the value (`deadLetter.queue`, `messages[3].body`) and the sentence about it. */
-export function firstProblem(error: z.ZodError, at = ''): { name: string; problem: string } {
+/**
+ * The first thing wrong: the path of the value (`deadLetter.queue`, `messages[3].body`) and the sentence about it.
+ * @param known the members that the whole value may have
+ */
+export function firstProblem(
+  error: z.ZodError,
+  at = '',
+  known: readonly string[] = [],
+): { name: string; problem: string } {
   const issue = error.issues[0];
   if (issue === undefined) return { name: at || 'body', problem: 'is not as it should be' };
   if (issue.code === 'unrecognized_keys') {
     const name = pathText([...issue.path, issue.keys[0] ?? ''], at);
-    return { name, problem: 'is not a member that is known here' };
+    const there = issue.path.length > 0 || known.length === 0 ? '' : `; there are ${known.join(', ')}`;
+    return { name, problem: `is not a member that is known here${there}` };
   }
   if (issue.code === 'invalid_key' && issue.issues[0] !== undefined) {
     return { name: pathText(issue.path, at) || 'body', problem: `as a name: ${sentence(issue.issues[0])}` };
