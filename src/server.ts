@@ -45,6 +45,8 @@ export type ServerDeps = {
   readonly isReady: () => Readiness;
   /** HTTP threads of this process, between which memory for bodies and connections are divided. Default: 1. */
   readonly threadCount?: number | undefined;
+  /** Default: that of `httpLimits`. */
+  readonly stillnessMsMax?: number | undefined;
   /** What of the SQS facade is not as usual. */
   readonly sqs?: Partial<SqsSettings> | undefined;
   /** Sees every answer before it is sent: how tests compare all of them with the OpenAPI document. */
@@ -61,6 +63,9 @@ export const httpLimits = {
   /** Off: bodies are timed one by one, since this would also cut long uploads that move. */
   requestTimeoutMs: 0,
   keepAliveTimeoutMs: 65_000,
+  /** How long nothing may move on a connection with a request in hand: longer than any long poll. Who does not read an
+   *  answer holds it in memory no longer. */
+  stillnessMsMax: 60_000,
   connectionsCheckMs: 5_000,
   requestsPerSocketMax: 10_000,
   /** Of all threads together. */
@@ -100,7 +105,8 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   return app as Server;
 }
 
-function createInstance({ clock, ids, log, threadCount = 1 }: ServerDeps): FastifyInstance {
+function createInstance(deps: ServerDeps): FastifyInstance {
+  const { clock, ids, log, threadCount = 1, stillnessMsMax = httpLimits.stillnessMsMax } = deps;
   const app: FastifyInstance = fastify({
     logger: false,
     genReqId: requestIds(clock, ids),
@@ -110,6 +116,7 @@ function createInstance({ clock, ids, log, threadCount = 1 }: ServerDeps): Fasti
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     keepAliveTimeout: httpLimits.keepAliveTimeoutMs,
+    connectionTimeout: stillnessMsMax,
     maxRequestsPerSocket: httpLimits.requestsPerSocketMax,
     routerOptions: { maxParamLength: httpLimits.pathPartCharsMax },
     http: {

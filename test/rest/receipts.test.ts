@@ -90,7 +90,10 @@ describe('a change of the visibility timeout', () => {
     [{}, 'visibility: is missing'],
     [{ visibilityTimeoutSeconds: -1 }, 'visibilityTimeoutSeconds: must be at least 0'],
     [{ visibilityTimeoutSeconds: '10' }, 'visibilityTimeoutSeconds: must be a number'],
-    [{ visibilityTimeoutSeconds: 1, x: 1 }, 'x: is not a member that is known here; there are visibilityTimeoutSeconds'],
+    [
+      { visibilityTimeoutSeconds: 1, x: 1 },
+      'x: is not a member that is known here; there are visibilityTimeoutSeconds',
+    ],
     [[], 'body: must be an object'],
   ])('refuses %j', async (json, detail) => {
     const { api, handle } = await withHeld();

@@ -4,10 +4,10 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
 import { httpLimits } from '../../src/server.ts';
-import { type Api, nth, openApi } from '../support/api.ts';
+import { type Api, type ApiOptions, nth, openApi } from '../support/api.ts';
 
-async function listening(): Promise<{ api: Api; port: number }> {
-  const api = await openApi();
+async function listening(options: ApiOptions = {}): Promise<{ api: Api; port: number }> {
+  const api = await openApi(options);
   await api.server.listen({ host: '127.0.0.1', port: 0 });
   return { api, port: (api.server.server.address() as AddressInfo).port };
 }
@@ -250,6 +250,30 @@ describe('a long poll', () => {
     api.broker.drain();
     await api.server.close();
     expect(await answer).toContain('{"messages":[]}');
+  });
+});
+
+describe('a client that does not read', () => {
+  it('is left after a while, with what it was to get', async () => {
+    const { api, port } = await listening({ stillnessMsMax: 100 });
+    await api.queue('orders');
+    const large = Buffer.alloc(1_000_000, 'x');
+    for (let n = 0; n < 8; n += 1) {
+      await api.post('/v1/queues/orders/messages', { body: large, headers: { 'content-type': 'text/plain' } });
+    }
+    const left = new Promise<void>((resolve) => {
+      api.server.server.on('connection', (socket: Socket) => socket.once('close', () => resolve()));
+    });
+    const socket = (await open(port)).pause();
+    socket.on('error', () => undefined);
+    socket.write(`POST /v1/queues/orders/messages/receive?max=8 HTTP/1.1\r\n${host}\r\n\r\n`);
+    await left;
+    socket.destroy();
+    expect(await api.counts('orders')).toEqual([0, 8, 0]);
+  });
+
+  it('may wait for a message as long as a long poll lasts', () => {
+    expect(httpLimits.stillnessMsMax).toBeGreaterThan(limits.waitSecondsMax * 1_000);
   });
 });
 
