@@ -49,32 +49,39 @@ async function sheet({ broker }: RestDeps, request: FastifyRequest): Promise<str
       `  ${queue.name.padEnd(32)} ${stats.availableCount} available, ${stats.inFlightCount} in flight, ${stats.delayedCount} delayed`,
   );
   if (nextCursor !== null) lines.push('  …');
-  if (lines.length === 0) lines.push('  none yet');
+  // Somebody in particular asks where access keys are in force.
+  const hasKey = request.principal.id !== undefined;
+  if (lines.length === 0) lines.push(hasKey ? '  none that this key may see' : '  none yet');
   // The commands are those of a standard queue: a FIFO queue would ask for a group.
   const example = items.find(({ queue }) => queue.kind === 'standard')?.queue.name ?? 'orders';
-  return text(originOf(request), example, lines);
+  return text(originOf(request), example, lines, hasKey ? 'curl -u $KEY_ID:$KEY_SECRET' : 'curl');
 }
 
-const text = (origin: string, queue: string, queues: readonly string[]): string => `Sluice: a message queue over HTTP
+const text = (
+  origin: string,
+  queue: string,
+  queues: readonly string[],
+  curl: string,
+): string => `Sluice: a message queue over HTTP
 
 Queues
 ${queues.join('\n')}
 
 Begin
   Q=${origin}/v1/queues
-  curl -X PUT $Q/${queue}
-  curl -d 'hello' $Q/${queue}/messages
-  curl --json '{"orderId":42}' "$Q/${queue}/messages?delay=30s"
-  curl -X POST "$Q/${queue}/messages/receive?max=10&wait=20s"
-  curl -X DELETE $Q/${queue}/receipts/<receiptHandle>
+  ${curl} -X PUT $Q/${queue}
+  ${curl} -d 'hello' $Q/${queue}/messages
+  ${curl} --json '{"orderId":42}' "$Q/${queue}/messages?delay=30s"
+  ${curl} -X POST "$Q/${queue}/messages/receive?max=10&wait=20s"
+  ${curl} -X DELETE $Q/${queue}/receipts/<receiptHandle>
 
 A worker
-  while out=$(curl -fsS -o job -w '%{http_code} %header{receipt-url}' -X POST "$Q/${queue}/messages/next?wait=20s"); do
-    set -- $out; [ "$1" = 200 ] && ./run job && curl -fsX DELETE "$2"; done
+  while out=$(${curl} -fsS -o job -w '%{http_code} %header{receipt-url}' -X POST "$Q/${queue}/messages/next?wait=20s"); do
+    set -- $out; [ "$1" = 200 ] && ./run job && ${curl} -fsX DELETE "$2"; done
 
 Look
-  curl "$Q/${queue}/messages?limit=5"      messages, untouched
-  curl $Q/${queue}/stats                   numbers
+  ${curl} "$Q/${queue}/messages?limit=5"      messages, untouched
+  ${curl} $Q/${queue}/stats                   numbers
   ${origin}/docs                           all operations
   ${origin}/openapi.json                   for SDKs
 `;

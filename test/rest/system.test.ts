@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { openApi } from '../support/api.ts';
+import { basic, openKeyedApi } from '../support/keys.ts';
 
 describe('the first page', () => {
   it('is a cheat sheet with this server and its first queues', async () => {
@@ -18,6 +19,14 @@ describe('the first page', () => {
     expect((await api.get('/')).text).toContain('curl -X PUT $Q/orders');
     for (let i = 0; i < 11; i += 1) await api.queue(`q${i}`);
     expect((await api.get('/')).text).toContain('  …');
+  });
+
+  it('says whom to be where access keys are in force', async () => {
+    const { get, admin } = await openKeyedApi();
+    const { text } = await get('/', { headers: { authorization: basic(admin.keyId, admin.secret) } });
+    expect(text).toContain('none that this key may see');
+    expect(text).toContain('curl -u $KEY_ID:$KEY_SECRET -X PUT $Q/orders');
+    expect(text).not.toMatch(/curl (?!-u \$KEY_ID:\$KEY_SECRET )/);
   });
 
   it.each([
