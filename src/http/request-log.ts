@@ -52,6 +52,8 @@ function lineOf(request: FastifyRequest, reply: FastifyReply, route: string, ms:
     queue: queueOf(request),
     // Who asked; nobody in particular on an open server, nobody at all when they were refused.
     key: request.principal?.id,
+    // Who guesses is to be found.
+    address: reply.statusCode === 401 || reply.statusCode === 429 ? request.ip : undefined,
   };
 }
 

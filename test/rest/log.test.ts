@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nth, openApi } from '../support/api.ts';
+import { basic, openKeyedApi } from '../support/keys.ts';
 
 const requestLines = (lines: readonly { readonly msg: string }[]) => lines.filter(({ msg }) => msg === 'request');
 
@@ -17,6 +18,20 @@ describe('the log', () => {
       ms: 0,
       queue: 'orders',
     });
+  });
+
+  it('tells the address of who is refused for want of a key, and of nobody else', async () => {
+    const { log, get, admin } = await openKeyedApi();
+    await get('/v1/queues');
+    await get('/v1/queues', { headers: { authorization: basic(admin.keyId, 'guessed') } });
+    await get('/v1/queues', { headers: { authorization: basic(admin.keyId, admin.secret) } });
+    const told = requestLines(log.lines).slice(-3);
+    expect(told).toMatchObject([
+      { status: 401, address: '127.0.0.1' },
+      { status: 401, address: '127.0.0.1' },
+      { status: 200, key: admin.keyId },
+    ]);
+    expect(told[2]).not.toHaveProperty('address');
   });
 
   it('holds no body, handle, attribute, reason or key', async () => {
