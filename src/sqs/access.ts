@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts';
 import type { Action } from '../domain/action.ts';
 import { everything, may, mayGive, type Principal } from '../domain/principal.ts';
 import { SqsError } from './errors.ts';
-import { evaluatePolicy, type Policy, parsePolicy } from './policy.ts';
+import { evaluatePolicy, isPublic, type Policy, parsePolicy } from './policy.ts';
 import { principalArn } from './policy-conditions.ts';
 
 type AccessRow = {
@@ -81,9 +81,14 @@ export function createAuthorizeSqs({ clock, region }: { clock: Pick<Clock, 'now'
   const read = (text: string): Policy | undefined => {
     const known = parsed.get(text);
     if (known !== undefined) return known.policy;
-    // It was checked when it was set; whether it may be public was decided then.
+    // One that was set while the server was open was not checked: what lets everybody in counts for nothing.
     const policy = parsePolicy(text, { allowsPublic: true });
-    const entry = { policy: typeof policy === 'string' ? undefined : policy };
+    const entry = {
+      policy:
+        typeof policy === 'string'
+          ? undefined
+          : { statements: policy.statements.filter((statement) => !isPublic(statement)) },
+    };
     parsed.set(text, entry);
     return entry.policy;
   };
@@ -101,6 +106,8 @@ export function createAuthorizeSqs({ clock, region }: { clock: Pick<Clock, 'now'
     if (isOwn && rootActions.includes(action) && mayGive(principal, everything)) return;
     const said = queue.policy === null ? 'nothing' : saidBy(read(queue.policy), principal, name, queue, peerAddress);
     if (said === 'deny') throw denied(principal, name, arn, 'with an explicit deny in a resource-based policy');
+    if (said === 'unreadable')
+      throw denied(principal, name, arn, 'because the policy of the queue is not understood here');
     if (byScope || (said === 'allow' && isOwn)) return;
     throw denied(principal, name, arn, noIdentityPolicy(name));
   };
@@ -113,7 +120,7 @@ export function createAuthorizeSqs({ clock, region }: { clock: Pick<Clock, 'now'
     queue: GuardedQueue,
     peerAddress: string,
   ) {
-    if (policy === undefined) return 'deny';
+    if (policy === undefined) return 'unreadable';
     return evaluatePolicy(policy, { principal, action, queue, peerAddress, now: clock.now() });
   }
 }

@@ -121,7 +121,8 @@ export const sqsFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } =
   requestTimeout: { shape: 'RequestTimeoutException', text: () => 'The request did not arrive in time.' },
   forbiddenHost: {
     shape: 'AccessDeniedException',
-    text: () => 'This server is open to programs on its own machine only; name it localhost or 127.0.0.1.',
+    text: () =>
+      'This server is open to programs on its own machine only; name it localhost or 127.0.0.1, or name the host in SLUICE_ALLOWED_HOSTS.',
   },
 
   credentialsMissing: { shape: 'AccessDeniedException', text: () => denied },

@@ -128,14 +128,18 @@ function statementOf(raw: z.infer<typeof StatementSchema>, allowsPublic: boolean
         Object.entries(byKey).map(([key, values]) => conditionOrProblem(operator, key, listOf(values).map(String))),
       ),
     };
-    const isPublic =
-      statement.isAllow && statement.conditions.length === 0 && statement.who.some(({ is }) => is === 'everybody');
-    return isPublic && !allowsPublic ? 'it allows everybody without a condition, which is not allowed here' : statement;
+    return isPublic(statement) && !allowsPublic
+      ? 'it allows everybody without a condition, which is not allowed here'
+      : statement;
   } catch (error) {
     if (error instanceof Problem) return error.message;
     throw error;
   }
 }
+
+/** Whether it lets everybody in who has a key of any account. */
+export const isPublic = ({ isAllow, conditions, who }: Statement): boolean =>
+  isAllow && conditions.length === 0 && who.some(({ is }) => is === 'everybody');
 
 function conditionOrProblem(operator: string, key: string, values: readonly string[]): Condition {
   const condition = conditionOf(operator, key, values);

@@ -1,6 +1,7 @@
 /** The facade of a server with access keys: who is let in, and to what. Requests are signed as SDKs sign them. */
 import { describe, expect, it } from 'vitest';
 import { defaultAccount, everything, openPrincipal, type Scope } from '../../src/domain/principal.ts';
+import { QueueName } from '../../src/domain/queue-attributes.ts';
 import { guarded } from '../support/keys.ts';
 import { type Credentials, presignSmithy, signSmithy } from '../support/signing.ts';
 import { openSqs, type Sqs } from '../support/sqs.ts';
@@ -29,7 +30,7 @@ async function openGuarded() {
   };
   const admin = await holder(everything);
   const call = (who: Credentials, action: string, members: object = {}) => signedCall(sqs, who, action, members);
-  for (const QueueName of ['orders', 'orders-dlq', 'other']) await call(admin, 'CreateQueue', { QueueName });
+  for (const name of ['orders', 'orders-dlq', 'other']) await call(admin, 'CreateQueue', { QueueName: name });
   return { ...sqs, admin, holder, call };
 }
 
@@ -297,6 +298,27 @@ describe('a facade with access keys', () => {
         message: expect.stringMatching(/^Invalid value for the parameter Policy\. Reason: /),
       });
     }
+  });
+
+  it('opens nothing to everybody by a policy that was set while the server was open, and reads no further than it understands', async () => {
+    const { broker, admin, holder, call } = await openGuarded();
+    const stranger = await holder([{ actions: ['receive'], queues: ['other'] }]);
+    const QueueUrl = urlOf('orders');
+    const orders = QueueName.parse('orders');
+    const setWhileOpen = (text: string) =>
+      broker.queues.update(openPrincipal(defaultAccount), orders, { settings: { policy: text } });
+    const send = { QueueUrl, MessageBody: 'x' };
+    await setWhileOpen(policy({ Principal: '*', Action: 'sqs:*', Resource }));
+    expect(await call(stranger, 'SendMessage', send)).toMatchObject(refused);
+    expect(await call(admin, 'SendMessage', send)).toMatchObject(ok);
+    await setWhileOpen(
+      policy({ Principal: { AWS: `arn:aws:iam::${defaultAccount}:role/app` }, Action: 'sqs:*', Resource }),
+    );
+    expect(await call(admin, 'SendMessage', send)).toMatchObject({
+      ...refused,
+      message: expect.stringMatching(/because the policy of the queue is not understood here$/),
+    });
+    expect(await call(admin, 'GetQueueAttributes', { QueueUrl, AttributeNames: ['Policy'] })).toMatchObject(ok);
   });
 
   it('lets in by a permission that was added, which is a policy that is understood', async () => {
