@@ -1,0 +1,18 @@
+import { describe, expect, it } from 'vitest';
+import { instant } from '../src/domain/instant.ts';
+import { randomIds } from '../src/ids.ts';
+
+describe('a UUID', () => {
+  const ids = randomIds();
+
+  it('is of version 7, never the same, and in order of time', () => {
+    const count = 10_000;
+    const uuids = Array.from({ length: count }, (_, ms) => ids.uuid(instant(Date.UTC(2026, 0, 31) + ms)));
+    expect(
+      uuids.filter((uuid) => !/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(uuid)),
+    ).toEqual([]);
+    expect(uuids.toSorted()).toEqual(uuids);
+    // Without the time: what chance gave.
+    expect(new Set(uuids.map((uuid) => uuid.slice(14))).size).toBe(count);
+  });
+});
