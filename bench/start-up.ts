@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { asStarted, type Driveable, projectPath } from './processes.ts';
 import type { Watch } from './server.ts';
 
-/** Compiles the program as the image has it, into a folder of its own. @returns its entry */
+/** Builds the program as the image has it, into a folder of its own. @returns its entry */
 export function buildProgram(folder: string): string {
-  const compiler = join(projectPath, 'node_modules/typescript/bin/tsc');
-  const project = join(projectPath, 'tsconfig.build.json');
-  execFileSync(process.execPath, [compiler, '-p', project, '--outDir', join(folder, 'dist')], { cwd: projectPath });
+  const bundler = join(projectPath, 'node_modules/rolldown/bin/cli.mjs');
+  const options = ['--config', 'rolldown.config.ts', '--dir', join(folder, 'dist'), '--log-level', 'warn'];
+  execFileSync(process.execPath, [bundler, ...options], { cwd: projectPath });
   for (const beside of ['package.json', 'node_modules', 'migrations']) {
     symlinkSync(join(projectPath, beside), join(folder, beside));
   }

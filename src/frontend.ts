@@ -2,7 +2,6 @@
  * One HTTP server with its broker over the storage. A process has one, or several that share a port and the storage,
  * each in a thread of its own; none of them knows of the others.
  */
-import { createRequire } from 'node:module';
 import type { Logger } from 'pino';
 import { type Broker, createBroker } from './broker/broker.ts';
 import type { Upkeep } from './broker/upkeep.ts';
@@ -12,11 +11,9 @@ import { secondsAfter } from './domain/instant.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import type { Ids } from './ids.ts';
 import type { Counts } from './metrics/metrics.ts';
+import { manifest } from './package.ts';
 import { buildServer } from './server.ts';
 import type { Storage, StorageHealth } from './storage/port.ts';
-
-/** The package's own description; it lies one folder up from the source and from the build. */
-export const manifest: { readonly version: string } = createRequire(import.meta.url)('../package.json');
 
 export type FrontendDeps = {
   readonly config: Config;

@@ -10,6 +10,7 @@ import type { SystemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { Instant } from './domain/instant.ts';
 import type { Counted } from './metrics/metrics.ts';
+import { programFile } from './package.ts';
 import type { SqliteShare } from './storage/sqlite/engine.ts';
 
 /** What a thread begins with. */
@@ -61,13 +62,10 @@ export async function startHttpThreads(deps: Deps): Promise<HttpThreads> {
   };
 }
 
-/** The thread's program has the ending of this file: .ts in development, .js in a build. */
-const threadFile = new URL(`./http-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
-
 async function startThread({ share: makeShare, expect, render, onBroken, ...rest }: Deps): Promise<Thread> {
   const share = makeShare();
   const workerData: HttpThreadData = { ...rest, share };
-  const thread = new Worker(threadFile, { workerData, transferList: [share.port], name: 'http' });
+  const thread = new Worker(programFile('http-thread'), { workerData, transferList: [share.port], name: 'http' });
   const tell = (message: HttpThreadHears, transfer: MessagePort[] = []) => thread.postMessage(message, transfer);
   let isStopping = false;
   const ended = once(thread, 'exit');

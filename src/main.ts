@@ -21,6 +21,7 @@ import type { createFrontend, Frontend } from './frontend.ts';
 import { type HttpThreads, requireOwnPort, startHttpThreads } from './http-threads.ts';
 import { type Ids, randomIds } from './ids.ts';
 import { createMetrics, type MetricSources, type Metrics } from './metrics/metrics.ts';
+import { manifest } from './package.ts';
 import { endAtOnce, watchWriter } from './process-end.ts';
 import type { Storage } from './storage/port.ts';
 import { masterKeyFile } from './storage/sqlite/data-directory.ts';
@@ -111,7 +112,7 @@ export async function startService(config: Config, log: Logger, options: Service
   const ids = randomIds();
   const wall = systemClock(instant(0));
   // The storage opens on a thread of its own; the server's code, a third of the start, is loaded meanwhile.
-  const [storage, { createFrontend, manifest }] = await Promise.all([
+  const [storage, { createFrontend }] = await Promise.all([
     openSqlite({
       directory: config.dataDir,
       ids,
@@ -133,7 +134,6 @@ export async function startService(config: Config, log: Logger, options: Service
       storage,
       ids,
       createFrontend,
-      version: manifest.version,
       onBroken: options.onFatal,
     });
   } catch (error) {
@@ -148,12 +148,11 @@ type Parts = {
   readonly storage: SqliteStorage;
   readonly ids: Ids;
   readonly createFrontend: typeof createFrontend;
-  readonly version: string;
   readonly onBroken: ServiceOptions['onFatal'];
 };
 
 async function joinAndListen(parts: Parts): Promise<Service> {
-  const { config, log, storage, ids, version, onBroken } = parts;
+  const { config, log, storage, ids, onBroken } = parts;
   const clock = systemClock(storage.highWaterAt);
   const masterKey = masterKeyOf(config, ids);
   let threads: HttpThreads | undefined;
@@ -190,7 +189,10 @@ async function joinAndListen(parts: Parts): Promise<Service> {
   });
   broker.upkeep.start();
   const unwatch = watchWriter(clock, () => storage.health().stalledMs, onBroken);
-  log.info({ url, dataDir: resolve(config.dataDir), access: accessWords(config, broker), version }, 'serving');
+  log.info(
+    { url, dataDir: resolve(config.dataDir), access: accessWords(config, broker), version: manifest.version },
+    'serving',
+  );
   return {
     url,
     async stop() {

@@ -23,12 +23,13 @@ function readText(path: string): string {
   }
 }
 
-/** Modules that a file imports, statically, by `import()`, or as a worker's file; own ones as paths from the root. */
+/** Modules that a file imports, statically, by `import()`, or as a program of its own; own ones as paths from the root. */
 function importsOf(path: string): readonly string[] {
   const text = readText(path);
-  const patterns = [/\bfrom '([^']+)'/g, /^import '([^']+)'/gm, /\bimport\('([^']+)'\)/g, /new URL\([`']([^`']+)[`']/g];
+  const patterns = [/\bfrom '([^']+)'/g, /^import '([^']+)'/gm, /\bimport\('([^']+)'\)/g];
   const named = patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1] ?? ''));
-  return named.map((name) => (name.startsWith('.') ? normalize(join(dirname(path), name)) : name));
+  const programs = [...text.matchAll(/\bprogramFile\('([^']+)'\)/g)].map((match) => `src/${match[1]}.ts`);
+  return [...named.map((name) => (name.startsWith('.') ? normalize(join(dirname(path), name)) : name)), ...programs];
 }
 
 /**
@@ -43,16 +44,18 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/ids.ts': ['src/domain/'],
   'src/config.ts': ['src/domain/'],
   'src/metrics/': ['src/domain/'],
-  'src/storage/': ['src/domain/', 'src/ids.ts'],
-  'src/storage/sqlite/': ['src/domain/', 'src/ids.ts', 'src/storage/'],
+  'src/storage/': ['src/domain/', 'src/ids.ts', 'src/package.ts'],
+  'src/storage/sqlite/': ['src/domain/', 'src/ids.ts', 'src/package.ts', 'src/storage/'],
   'src/broker/': [...leaves, ...port, 'src/domain/'],
   'src/http/': ['src/clock.ts', 'src/ids.ts', 'src/domain/'],
   'src/rest/': [...leaves, 'src/storage/port.ts', 'src/domain/', 'src/broker/', 'src/http/'],
   'src/sqs/': [...leaves, 'src/storage/port.ts', 'src/domain/', 'src/broker/', 'src/http/'],
   'src/server.ts': [...leaves, 'src/domain/', 'src/broker/', 'src/http/', 'src/rest/', 'src/sqs/', 'src/metrics/'],
   'src/log.ts': ['src/config.ts'],
+  'src/package.ts': [],
   'src/frontend.ts': [
     ...leaves,
+    'src/package.ts',
     'src/storage/port.ts',
     'src/domain/',
     'src/broker/',
@@ -63,6 +66,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // The files of the HTTP threads.
   'src/http-thread': [
     ...leaves,
+    'src/package.ts',
     'src/log.ts',
     'src/domain/',
     'src/broker/',
@@ -74,6 +78,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/process-end.ts': ['src/clock.ts', 'src/domain/'],
   'src/main.ts': [
     ...leaves,
+    'src/package.ts',
     'src/process-end.ts',
     'src/domain/',
     'src/broker/',
@@ -170,7 +175,7 @@ const bans: readonly Ban[] = [
     what: 'files outside storage and the command line',
     pattern: /from 'node:fs(?:\/promises)?'/,
     in: product,
-    except: /^src\/(?:storage\/(?:migrate\.ts|sqlite\/(?:backup|data-directory)\.ts)|cli\/program\.ts)$/,
+    except: /^src\/(?:package\.ts|storage\/(?:migrate\.ts|sqlite\/(?:backup|data-directory)\.ts)|cli\/program\.ts)$/,
   },
   { what: 'tests that shut out others', pattern: /\b(?:it|test|describe)\.only\b/, in: code, except: /^$/ },
   { what: 'default exports', pattern: /^export default\b/m, in: product, except: /^$/ },

@@ -5,6 +5,7 @@
  * wrote is refused untouched.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { inPackage } from '../package.ts';
 import { StartupError } from './startup-error.ts';
 
 export type Migration = { readonly number: number; readonly name: string; readonly sql: string };
@@ -19,7 +20,7 @@ export type Migratable = {
 
 /** The migrations of an engine, in order. The folder lies at the top of the package, beside src and dist. */
 export function readMigrations(engine: string): readonly Migration[] {
-  const folder = new URL(`../../migrations/${engine}/`, import.meta.url);
+  const folder = inPackage(`migrations/${engine}/`);
   return readdirSync(folder)
     .filter((file) => /^\d{4}_\w+\.sql$/.test(file))
     .sort()

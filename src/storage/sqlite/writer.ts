@@ -10,6 +10,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { Fault } from '../../domain/errors.ts';
 import { type Instant, instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
+import { programFile } from '../../package.ts';
 import type { Change, CommitNotice, ReadyNotice } from '../port.ts';
 import { StartupError } from '../startup-error.ts';
 import { type PackedAnswer, type PackedRequests, packRequests, transferOf, unpackAnswer } from './crossing.ts';
@@ -133,12 +134,9 @@ function asking(port: Pick<MessagePort, 'postMessage'>, broken: ReturnType<typeo
   };
 }
 
-/** The thread's program has the ending of this file: .ts in development, .js in a build. */
-const threadFile = new URL(`./writer-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
-
 /** @throws StartupError */
 export async function executeInThread(options: Omit<StoreOptions, 'ids'>): Promise<Executor> {
-  const thread = new Worker(threadFile, { workerData: options, name: 'writer' });
+  const thread = new Worker(programFile('storage/sqlite/writer-thread'), { workerData: options, name: 'writer' });
   const broken = breaking();
   const { hear, executor } = asking(thread, broken);
   let hasEnded = false;
