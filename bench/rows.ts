@@ -232,7 +232,7 @@ async function memory(context: Context): Promise<readonly Result[]> {
     const parts = { 'after the start': afterStart.now, 'after the fill': afterFill.now, 'after load': afterLoad.now };
     const texts = Object.entries({ ...parts, peak: afterLoad.peak }).map(([when, mb]) => `${when} ${mb.toFixed(0)} MB`);
     const note = `${texts.join(', ')}; filled at ${Math.round(fill.unitsPerSecond).toLocaleString('en-US')} messages/s`;
-    const work = `resident memory as built, ${messagesText(manyMessages)} waiting`;
+    const work = `resident memory, ${messagesText(manyMessages)} waiting`;
     return [limitResult('memory', work, Math.max(afterFill.now, afterLoad.now), 'MB', 150, note)];
   } finally {
     await server.stop();
@@ -244,15 +244,13 @@ async function start(context: Context): Promise<readonly Result[]> {
   const built = buildProgram(context.folder());
   const waiting = messagesText(context.options.manyMessages);
   const kinds = [
-    { work: 'start to ready, from source, no data', program: undefined, directory: () => context.folder() },
-    { work: `start to ready, from source, ${waiting}`, program: undefined, directory: () => full },
-    { work: 'start to ready, as built, no data', program: built, directory: () => context.folder() },
-    { work: `start to ready, as built, ${waiting}`, program: built, directory: () => full },
+    { work: 'start to ready, no data', directory: () => context.folder() },
+    { work: `start to ready, ${waiting}`, directory: () => full },
   ];
   const times = kinds.map((): number[] => []);
   for (let round = 0; round < Math.max(context.options.rounds, 5); round += 1) {
     await context.quiet();
-    for (const [i, { program, directory }] of kinds.entries()) times[i]?.push(await startMs(program, directory()));
+    for (const [i, { directory }] of kinds.entries()) times[i]?.push(await startMs(built, directory()));
     progress(`start: ${times.map((all) => `${all.at(-1)?.toFixed(0)} ms`).join(', ')}`);
   }
   return kinds.map(({ work }, i) => {

@@ -1,4 +1,4 @@
-/** `sluice serve` as its users start it: built or from source, and how long it takes to the first good answer of `/readyz`. */
+/** `sluice serve` as `npm start` and the image start it, as built, and how long it takes to the first good answer of `/readyz`. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { symlinkSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { asStarted, type Driveable, projectPath } from './processes.ts';
 import type { Watch } from './server.ts';
 
-/** Builds the program as the image has it, into a folder of its own. @returns its entry */
+/** Builds the program into a folder of its own. @returns its entry */
 export function buildProgram(folder: string): string {
   const bundler = join(projectPath, 'node_modules/rolldown/bin/cli.mjs');
   const options = ['--config', 'rolldown.config.ts', '--dir', join(folder, 'dist'), '--log-level', 'warn'];
@@ -35,19 +35,15 @@ const unseen: Watch = {
   requestsPerCommit: Number.NaN,
 };
 
-/** @param program the entry as built; undefined: from source */
-export async function startProgram(program: string | undefined, directory: string): Promise<Program> {
+/** @param program its entry, see buildProgram */
+export async function startProgram(program: string, directory: string): Promise<Program> {
   const port = await freePort();
   const startedAt = performance.now();
-  const server = spawn(
-    process.execPath,
-    [...asStarted.args, program ?? join(projectPath, 'src/cli/index.ts'), 'serve'],
-    {
-      cwd: projectPath,
-      env: { ...process.env, ...asStarted.env, SLUICE_PORT: String(port), SLUICE_DATA_DIR: directory },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
-  );
+  const server = spawn(process.execPath, [...asStarted.args, program, 'serve'], {
+    cwd: projectPath,
+    env: { ...process.env, ...asStarted.env, SLUICE_PORT: String(port), SLUICE_DATA_DIR: directory },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   // A bench that was interrupted leaves no server behind.
   const kill = () => server.kill('SIGKILL');
   process.once('exit', kill);
@@ -78,7 +74,7 @@ async function msUntilReady(server: ChildProcess, port: number, startedAt: numbe
 }
 
 /** @param program as in startProgram */
-export async function startMs(program: string | undefined, directory: string): Promise<number> {
+export async function startMs(program: string, directory: string): Promise<number> {
   const started = await startProgram(program, directory);
   await started.stop();
   return started.readyMs;

@@ -59,7 +59,7 @@ async function upload(
 function startEnvironment(): Record<string, string> {
   const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const [, arenas, flags] =
-    /^MALLOC_ARENA_MAX=(\d+) exec node (.*) src\/cli\/index.ts serve$/.exec(scripts.start) ?? [];
+    /^MALLOC_ARENA_MAX=(\d+) exec node (.*) dist\/cli\/index.js serve$/.exec(scripts.start) ?? [];
   if (arenas === undefined || flags === undefined) throw new Error(`npm start is another command: ${scripts.start}`);
   return { MALLOC_ARENA_MAX: arenas, NODE_OPTIONS: flags };
 }
