@@ -15,12 +15,31 @@ const workspaces = fileURLToPath(new URL('../../node_modules/.cache/clients', im
 
 /** What must be on the machine, and a command that fails when it is not, or is too old. */
 const tools = {
-  npm: 'npm --version',
-  python: `python3 -c 'import ensurepip, sys; print(sys.version); sys.exit(sys.version_info < (3, 10))'`,
-  go: 'go version',
-  maven: 'mvn --version && javac --release 17 -version',
+  npm: { is: 'npm', check: 'npm --version' },
+  python: {
+    is: 'Python 3.10 with ensurepip',
+    check: `python3 -c 'import ensurepip, sys; print(sys.version); sys.exit(sys.version_info < (3, 10))'`,
+  },
+  go: { is: 'Go 1.24', check: 'go version' },
+  java: { is: 'Java 17 with Maven', check: 'mvn --version && javac --release 17 -version' },
 } as const;
 export type Tool = keyof typeof tools;
+
+/** The tools whose clients are left out, as `SLUICE_TEST_WITHOUT` names them: `go,java`. @throws on a name that is none */
+export function toolsLeftOut(list: string | undefined): ReadonlySet<Tool> {
+  const isTool = (name: string): name is Tool => Object.hasOwn(tools, name);
+  const names = (list ?? '').split(',').filter((name) => name !== '');
+  const wrong = names.find((name) => !isTool(name));
+  if (wrong !== undefined) {
+    throw new Error(`SLUICE_TEST_WITHOUT names "${wrong}"; it can name ${Object.keys(tools).join(', ')}.`);
+  }
+  return new Set(names.filter(isTool));
+}
+
+const leftOut = toolsLeftOut(process.env.SLUICE_TEST_WITHOUT);
+
+/** Whether a client is left out because its tool is: `SLUICE_TEST_WITHOUT`. */
+export const isLeftOut = ({ needs }: Pick<Client, 'needs'>): boolean => leftOut.has(needs);
 
 export type Client = {
   /** Of the workspace. */
@@ -45,8 +64,8 @@ export const clients = {
   pythonQuery: { name: 'python-query', folder: 'python', needs: 'python', install: pip('requirements-query.txt') },
   celery: { name: 'celery', folder: 'celery', needs: 'python', install: pip('requirements.txt') },
   go: { name: 'go', folder: 'go', needs: 'go', install: 'go build -o orders .' },
-  java: { name: 'java', folder: 'java', needs: 'maven', install: maven },
-  spring: { name: 'spring', folder: 'spring', needs: 'maven', install: maven },
+  java: { name: 'java', folder: 'java', needs: 'java', install: maven },
+  spring: { name: 'spring', folder: 'spring', needs: 'java', install: maven },
 } as const satisfies Record<string, Client>;
 
 const shell = promisify(execFile);
@@ -67,29 +86,30 @@ async function run(command: string, cwd: string, env: Environment, timeoutSecond
 const installSeconds = 500;
 const programSeconds = 180;
 
-/** What each tool says of its version; a tool that is missing says why instead. */
-type Version = { readonly text: string; readonly reason: string | undefined };
-const versions = new Map<Tool, Promise<Version>>();
-function versionOf(tool: Tool): Promise<Version> {
-  const found =
-    versions.get(tool) ??
-    run(tools[tool], sources, process.env, programSeconds).then(
-      (text) => ({ text, reason: undefined }),
-      () => ({ text: '', reason: `"${tools[tool]}" fails` }),
-    );
+/** What each tool says of its version. */
+const versions = new Map<Tool, Promise<string>>();
+function versionOf(tool: Tool): Promise<string> {
+  const found = versions.get(tool) ?? versionSaid(tool, tools[tool].check);
   versions.set(tool, found);
   return found;
 }
 
-/** Why a client cannot run on this machine, or undefined. */
-export const whyNot = async ({ needs }: Client): Promise<string | undefined> => (await versionOf(needs)).reason;
+/** @throws when the check fails: what is missing, and how to do without */
+export async function versionSaid(tool: Tool, check: string): Promise<string> {
+  try {
+    return await run(check, sources, process.env, programSeconds);
+  } catch (error) {
+    const remedy = `Install it, or leave its clients out: SLUICE_TEST_WITHOUT=${tool}.`;
+    throw new Error(`This machine has no ${tools[tool].is}. ${remedy}`, { cause: error });
+  }
+}
 
-/** Installs a client unless that is done already. */
+/** Installs a client unless that is done already. @throws when its tool is missing */
 export async function install(client: Client): Promise<void> {
-  const { text } = await versionOf(client.needs);
+  const version = await versionOf(client.needs);
   const source = join(sources, client.folder);
   const workspace = join(workspaces, client.name);
-  const stamp = stampOf(source, `${client.install}\n${text}`);
+  const stamp = stampOf(source, `${client.install}\n${version}`);
   if (readStamp(workspace) === stamp) return;
   rmSync(workspace, { recursive: true, force: true });
   mkdirSync(workspace, { recursive: true });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startServer, temporaryFolder } from '../support/process.ts';
-import { clients, install, story, whyNot } from './client.ts';
+import { clients, install, isLeftOut, story } from './client.ts';
 
 /** Whether somebody listens there already. */
 async function isTaken(port: number): Promise<boolean> {
@@ -17,9 +17,8 @@ async function isTaken(port: number): Promise<boolean> {
 }
 
 const { js, python } = clients;
-const reason = (await whyNot(js)) ?? (await whyNot(python));
 
-describe.skipIf(reason !== undefined)(reason === undefined ? 'drop-in start' : `drop-in start (${reason})`, () => {
+describe.skipIf(isLeftOut(js) || isLeftOut(python))('drop-in start', () => {
   beforeAll(async () => {
     await install(js);
     await install(python);
