@@ -131,6 +131,8 @@ function createInstance(deps: ServerDeps): FastifyInstance {
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, httpLimits.headerBytesMax),
   });
+  // No route takes it, with a body or without: it is answered like any other method, not asked for a content type.
+  app.addHttpMethod('QUERY', { overrideExisting: true });
   app.server.maxConnections = Math.ceil(httpLimits.connectionsMax / threadCount);
   return app;
 }

@@ -117,7 +117,7 @@ export function requireType(request: FastifyRequest, accepted: readonly string[]
 export const documentTypes = ['application/json'] as const;
 
 /**
- * The JSON document of a request as its schema types it; an absent body reads as `{}`.
+ * The JSON document of a request as its schema types it; an absent body reads as `{}` where it may be absent.
  * @throws unsupportedMediaType, malformedBody, invalidArgument
  */
 export function readDocument<T>(
@@ -126,10 +126,16 @@ export function readDocument<T>(
   accepted: readonly string[] = documentTypes,
 ): T {
   const bytes = bytesOf(request);
-  if (bytes.byteLength === 0) return parseAs(schema, {});
+  if (bytes.byteLength === 0) {
+    if (isBodyRequired(request)) throw Fault.of('malformedBody', { problem: 'The body is missing.' });
+    return parseAs(schema, {});
+  }
   requireType(request, accepted);
   return parseAs(schema, readJson(bytes).value);
 }
+
+const isBodyRequired = ({ routeOptions }: FastifyRequest): boolean =>
+  routeOptions.config.operation?.doc.request?.isRequired === true;
 
 const membersOf = (schema: z.ZodType): readonly string[] =>
   'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null ? Object.keys(schema.shape) : [];

@@ -279,6 +279,7 @@ function polish30(node: Json): void {
     delete node.examples;
   }
   if (node.nullable === true && node.type === undefined) node.type = 'object';
+  if (node.nullable === true) listNull(node);
   // A reference alone needs no wrapping.
   if (Array.isArray(node.allOf) && node.allOf.length === 1 && Object.keys(node).length === 1) {
     Object.assign(node, node.allOf[0]);
@@ -293,6 +294,12 @@ function foldNull(node: Json): void {
   if (none.type !== 'null' || typeof some.type !== 'string') return;
   delete node.anyOf;
   Object.assign(node, { ...some, ...node, type: [some.type, 'null'] });
+  listNull(node);
+}
+
+/** A list of values is all of them: null, too, where it is allowed. */
+function listNull(node: Json): void {
+  if (Array.isArray(node.enum) && !node.enum.includes(null)) node.enum = [...node.enum, null];
 }
 
 /** Calls back for every object within; examples are data and are left alone. */

@@ -120,7 +120,7 @@ export const choice = <const T extends string>(values: readonly T[], description
 export const cursor: Parameter<string> = {
   description: 'Where to go on: the `nextCursor` of the page before.',
   schema: { type: 'string', minLength: 1, maxLength: 1_024 },
-  example: 'Tw3pwm9yZGVycw',
+  example: '5S_97m9yZGVycw',
   read(name, value) {
     const opened = openCursor(value);
     if (opened !== undefined) return opened;

@@ -15,7 +15,7 @@ export const nextCursor = z
   .string()
   .optional()
   .describe('The `cursor` of the next page; absent on the last one.')
-  .meta({ examples: ['Tw3pwm9yZGVycw'] });
+  .meta({ examples: ['5S_97m9yZGVycw'] });
 
 export const MessageList = z
   .object({ items: z.array(PeekedMessage).describe('Oldest first.'), nextCursor })

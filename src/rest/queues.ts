@@ -270,11 +270,13 @@ async function updateQueue({ broker, clock }: RestDeps, request: FastifyRequest,
   return viewOf(changed, clock.now());
 }
 
+const etagPattern = /^(?:"(\d{1,15})"|\*)$/;
+
 /** The version that `If-Match` asks for. @throws invalidArgument */
 function versionAsked({ headers }: FastifyRequest): number | undefined {
   const asked = headers['if-match'];
   if (asked === undefined || asked === '*') return undefined;
-  const version = /^"(\d{1,15})"$/.exec(asked)?.[1];
+  const version = etagPattern.exec(asked)?.[1];
   if (version === undefined) throw invalid('If-Match', 'must be an ETag as the queue has it, such as "3", or *');
   return Number(version);
 }
@@ -436,7 +438,11 @@ export const queueOperations = (deps: RestDeps): readonly Operation[] => [
         'A merge patch: null resets a setting to its initial value. With `If-Match` the change is made only if nobody ' +
         'else made one since.',
       headers: {
-        'If-Match': { description: 'The ETag that the queue must have.', schema: { type: 'string' }, example: '"1"' },
+        'If-Match': {
+          description: 'The ETag that the queue must have, or `*`.',
+          schema: { type: 'string', pattern: etagPattern.source },
+          example: '"1"',
+        },
       },
       request: {
         isRequired: true,

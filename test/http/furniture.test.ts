@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openCursor, sealCursor } from '../../src/http/cursor.ts';
 import { bodyKind, prefersJson } from '../../src/http/media-type.ts';
-import { duration, readQuery } from '../../src/http/parameters.ts';
+import { cursor, duration, readQuery } from '../../src/http/parameters.ts';
 
 describe('a cursor', () => {
   it('opens as it was sealed, and needs no escaping', () => {
@@ -20,6 +20,10 @@ describe('a cursor', () => {
 
   it('is nothing else', () => {
     fc.assert(fc.property(fc.base64String(), (text) => openCursor(text) === undefined));
+  });
+
+  it('opens as documents show it', () => {
+    expect(openCursor(String(cursor.example))).toBe('orders');
   });
 });
 

@@ -168,11 +168,25 @@ describe('every schema', () => {
     expect(described).toBe(true);
   });
 
+  it.each(names)('that allows null lists it among its values: %s', (name) => {
+    const { components } = JSON.parse(committed(name)) as OpenApi;
+    const members = Object.values(components.schemas).flatMap(membersOf);
+    const lists = members.flatMap(([, { type, nullable, enum: values }]) =>
+      Array.isArray(values) && (nullable === true || (Array.isArray(type) && type.includes('null'))) ? [values] : [],
+    );
+    expect(lists).toHaveLength(2);
+    for (const values of lists) expect(values).toContain(null);
+  });
+
   it('leaves clients room for members to come', () => {
     expect(JSON.stringify(document)).not.toContain('"additionalProperties":false');
     expect(JSON.stringify(document)).not.toContain('propertyNames');
   });
 });
+
+/** What is said of the members of a schema. */
+const membersOf = ({ properties = {} }: Schema): readonly (readonly [string, Schema])[] =>
+  Object.entries(properties as Record<string, Schema>);
 
 /** Described by their members. */
 const domainSchemas = ['Attribute', 'DeadLetterPolicy', 'RedriveAllowPolicy', 'Tags'];

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { METHODS } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { Fault, type FaultCode, type FaultFacts } from '../../src/domain/errors.ts';
 import { restFaults, wireCode } from '../../src/rest/errors.ts';
@@ -237,6 +238,19 @@ describe('what is not there', () => {
     expect(answer.headers.allow).toBe(allowed);
     if (method !== 'HEAD') expectProblem(answer, 405, 'method_not_allowed');
   });
+
+  // CONNECT never becomes a request.
+  it.each(METHODS.filter((method) => !['CONNECT', 'GET', 'HEAD'].includes(method)))(
+    'is 405 for the method %s, with a body and without, where only GET is possible',
+    async (method) => {
+      const api = await openApi();
+      for (const body of ['', '{}']) {
+        const answer = await api.call(method as 'POST', '/v1/queues', { body });
+        expectProblem(answer, 405, 'method_not_allowed');
+        expect(answer.headers.allow).toBe('GET');
+      }
+    },
+  );
 
   it.each(['application/json', 'text/plain', 'nonsense', 'application/x-www-form-urlencoded'])(
     'is so whatever the body, as %s',

@@ -360,6 +360,13 @@ describe('changing a queue', () => {
     await expectRefusal(api, 'orders', () => api.patch(url, json), [400, code]);
   });
 
+  it('needs a document, though an empty one does nothing', async () => {
+    const api = await openApi();
+    await api.queue('orders');
+    await expectRefusal(api, 'orders', () => api.call('PATCH', url), [400, 'malformed_body', 'missing']);
+    expect((await api.patch(url, {})).status).toBe(200);
+  });
+
   it('needs a queue', async () => {
     const api = await openApi();
     expectProblem(await api.patch(url, {}), 404, 'queue_not_found');

@@ -6,7 +6,7 @@
 /** Set by the runner of the deep tests. */
 export const fullVariable = 'SLUICE_TEST_FULL';
 
-const isFull = process.env[fullVariable] === 'true';
+export const isFull = process.env[fullVariable] === 'true';
 
 /** What each test does on every change, and before a release. */
 const sizes = {
@@ -25,6 +25,8 @@ const sizes = {
   modelInMemory: [600, 20_000],
   modelInFile: [50, 1_000],
   modelOfEdge: [100, 2_000],
+  /** Requests that schemathesis makes of each operation, beside those that cover its schema. */
+  casesOfOperation: [5, 200],
   /** Servers told to stop under load. */
   drains: [5, 100],
 } as const satisfies Record<string, readonly [everyChange: number, full: number]>;
