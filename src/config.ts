@@ -381,10 +381,7 @@ type YamlFile = Readonly<Record<string, unknown>>;
 /** The top level of the file; its unknown keys are problems. */
 function readDocument(path: string, readFile: (path: string) => string, problems: string[]): YamlFile {
   const text = readText(path, readFile);
-  const document = parseDocument(text);
-  const [error] = document.errors;
-  if (error !== undefined) throw new ConfigError(`${path} is not YAML: ${error.message.trimEnd()}`);
-  const top = z.record(z.string(), z.unknown()).nullable().safeParse(document.toJS());
+  const top = z.record(z.string(), z.unknown()).nullable().safeParse(yamlOf(path, text));
   if (!top.success)
     throw new ConfigError(`${path} is not a list of settings; right would be lines such as "port: 8080".`);
   const known = [...settingKeys, 'definitions'];
@@ -392,6 +389,18 @@ function readDocument(path: string, readFile: (path: string) => string, problems
     if (!known.includes(key)) problems.push(`${key} in ${path} is not a setting${didYouMean(key, known)}`);
   }
   return top.data ?? {};
+}
+
+/** @throws ConfigError also for what is only found when values are made: an alias of nothing, depth beyond all measure */
+function yamlOf(path: string, text: string): unknown {
+  try {
+    const document = parseDocument(text);
+    const [error] = document.errors;
+    if (error !== undefined) throw error;
+    return document.toJS();
+  } catch (error) {
+    throw new ConfigError(`${path} is not YAML: ${(error as Error).message.trimEnd()}`);
+  }
 }
 
 function readText(path: string, readFile: (path: string) => string): string {

@@ -1,5 +1,6 @@
 /** Lists of queues in pages: `MaxResults` and `NextToken`. */
 import { limits } from '../domain/limits.ts';
+import { openCursor, sealCursor } from '../http/cursor.ts';
 import type { Page, PageAsk } from '../storage/port.ts';
 import type { ActionContext } from './action.ts';
 import { invalidParameter } from './errors.ts';
@@ -29,14 +30,12 @@ const cursorPattern = /^[\w.-]{1,256}$/;
 
 /** A token is the cursor behind which the list goes on. */
 function cursorOf(token: string): string {
-  const cursor = Buffer.from(token, 'base64url').toString('utf8');
-  if (cursorPattern.test(cursor) && tokenOf(cursor) === token) return cursor;
+  const cursor = openCursor(token);
+  if (cursor !== undefined && cursorPattern.test(cursor)) return cursor;
   throw invalidParameter(
     'Invalid NextToken value. If you are passing in NextToken, you must not change the other request parameters.',
   );
 }
-
-const tokenOf = (cursor: string): string => Buffer.from(cursor).toString('base64url');
 
 /** The page as URLs under the member's name. Without `MaxResults` there is no token, however many there are. */
 export function pageResult<M extends string>(
@@ -47,6 +46,6 @@ export function pageResult<M extends string>(
 ): object {
   return {
     [member]: items.length === 0 ? undefined : items.map((name) => queueUrl(context, name)),
-    NextToken: nextCursor === null || MaxResults === undefined ? undefined : tokenOf(nextCursor),
+    NextToken: nextCursor === null || MaxResults === undefined ? undefined : sealCursor(nextCursor),
   };
 }

@@ -27,6 +27,8 @@ const sizes = {
   modelOfEdge: [100, 2_000],
   /** Requests that schemathesis makes of each operation, beside those that cover its schema. */
   casesOfOperation: [5, 200],
+  /** Texts for each parser. */
+  textsOfParser: [2_000, 200_000],
   /** Servers told to stop under load. */
   drains: [5, 100],
 } as const satisfies Record<string, readonly [everyChange: number, full: number]>;
