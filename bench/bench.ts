@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     log: { type: 'string', default: 'info' },
+    profile: { type: 'string' },
     patience: { type: 'string', default: '300' },
     dir: { type: 'string', default: join(projectPath, 'data') },
     json: { type: 'string', default: join(projectPath, 'bench/results/latest.json') },
@@ -33,6 +34,7 @@ const usage = `npm run bench -- [options]
   --rounds N      rounds of each load (7; quick: 3)
   --seconds N     measured seconds of each run (3; quick: 1.5)
   --log LEVEL     log level of the server, whose lines go to /dev/null (info)
+  --profile PATH  a folder for V8's profiles of the servers, a file for each thread; slower, so no ratio counts
   --patience N    seconds to wait, in all, for other programs of the machine to be quiet (300)
   --dir PATH      where the data lies; must be on a disk (./data)
   --json PATH     where the JSON goes (bench/results/latest.json)
@@ -53,6 +55,7 @@ const options: BenchOptions = {
   bodyBytes: 256,
   directory: resolve(values.dir),
   logLevel: values.log,
+  profileFolder: values.profile === undefined ? undefined : resolve(values.profile),
   patienceSeconds: Number(values.patience),
 };
 

@@ -26,6 +26,8 @@ export type BenchOptions = {
   /** Where the data of the servers lies. */
   readonly directory: string;
   readonly logLevel: string;
+  /** Where V8's processor profiles of the servers go; undefined: none are made. */
+  readonly profileFolder?: string | undefined;
   /** How long the bench waits, in all, for other programs of the machine to be quiet. */
   readonly patienceSeconds: number;
 };
@@ -72,8 +74,9 @@ export class Context {
   }
 
   async server(options: Partial<ServerOptions> = {}, cores = this.places.server): Promise<ServerProcess> {
-    const { logLevel: log } = this.options;
-    const server = await ServerProcess.start({ directory: this.folder(), log, ...options }, cores);
+    const { logLevel: log, profileFolder } = this.options;
+    const nodeArgs = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
+    const server = await ServerProcess.start({ directory: this.folder(), log, nodeArgs, ...options }, cores);
     this.#servers.add(server);
     return server;
   }

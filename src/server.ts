@@ -206,7 +206,7 @@ function signedBy({ broker, clock }: ServerDeps, gate: Gate, region: string): Sq
   const guard = createGuard({ broker, clock, region });
   return async (request, rawBody) => {
     const { raw, ip } = request;
-    const principal = await authenticate({
+    const principal = authenticate({
       method: raw.method ?? '',
       rawUrl: raw.url ?? '',
       rawHeaders: raw.rawHeaders,

@@ -96,6 +96,16 @@ type Deps = {
   readonly seal: Seal;
 };
 
+const secretIds = new WeakMap<StoredSecret, string>();
+/** The same for the same secret, whatever key it belongs to; made once. */
+function idOf(secret: StoredSecret): string {
+  const known = secretIds.get(secret);
+  if (known !== undefined) return known;
+  const id = Buffer.from(secret.hash).toString('latin1');
+  secretIds.set(secret, id);
+  return id;
+}
+
 export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   let keys: Map<string, StoredKey> | undefined;
   const watchers = new Map<string, Set<() => void>>();
@@ -211,7 +221,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
         secrets: key.secrets
           .filter((secret) => isInForce(secret, now))
           .map((secret) => ({
-            id: Buffer.from(secret.hash).toString('latin1'),
+            id: idOf(secret),
             open() {
               const opened = seal.open(secret.sealed, keyId);
               if (opened === undefined) throw Fault.of('credentialsInvalid', {});

@@ -5,7 +5,7 @@
  *
  * The header x-amz-content-sha256 is only ever compared with our own hash, so a body that was changed on the way fails
  * whatever its header says. A key that nobody has is verified with a secret that nobody has, and takes as long.
- * Verifying costs 19 µs of processor time for a body of 512 bytes and seven headers when the signing key is at hand, 41 µs
+ * Verifying costs 11 µs of processor time for a body of 512 bytes and seven headers when the signing key is at hand, 36 µs
  * when it must be made (Node 24 on a busy machine of two cores; `npm run test:deep` measures it).
  *
  * What the signature does not cover, by AWS's own rules: the order of query parameters of one name, which is why a name
@@ -57,7 +57,7 @@ export type SignatureDeps = {
 };
 
 /** Who asks. On an open server anybody, with whatever signature. @throws SqsError, credentialsThrottled */
-export type Authenticate = (request: SignedRequest) => Promise<Principal>;
+export type Authenticate = (request: SignedRequest) => Principal;
 
 const service = 'sqs';
 /** How far the clock of a client may be off. */
@@ -71,7 +71,7 @@ const signedHeadersMax = 100;
 export function createAuthenticate({ keys, gate, clock, regions }: SignatureDeps): Authenticate {
   const keyOf = signingKeys();
 
-  return async (request) => {
+  return (request) => {
     if (gate.isOpen()) return gate.anyone;
     const now = clock.now();
     const claim = claimOf(request);
@@ -202,7 +202,37 @@ function uniqueParameters(parts: readonly QueryPart[]): ReadonlyMap<string, stri
   return values;
 }
 
+/** What the header Authorization says before the signature. */
+type Signatory = Pick<Claim, 'keyId' | 'scope' | 'signedHeaders'>;
+
+/**
+ * Signatories by the text that names them, without the signature: a client's is the same all day, and reading it anew
+ * took a fifth of the time of verifying. Longer ones than any SDK's are not kept.
+ */
+const signatories = new LRUCache<string, Signatory>({ max: 1_000 });
+const signatoryCharsMax = 512;
+const endsInSignature = /Signature=[0-9a-f]{64}$/;
+const signatureChars = 64;
+
 function headerClaim(authorization: string, headers: SignableHeaders): ClaimParts {
+  const isUsual = authorization.length < signatoryCharsMax && endsInSignature.test(authorization);
+  const before = isUsual ? authorization.slice(0, -signatureChars) : '';
+  const known = isUsual ? signatories.get(before) : undefined;
+  const { signature, ...signatory } =
+    known === undefined
+      ? readAuthorization(authorization)
+      : { ...known, signature: authorization.slice(-signatureChars) };
+  if (isUsual && known === undefined) signatories.set(before, signatory);
+  return {
+    ...signatory,
+    ...timeOf(headers.get('x-amz-date') ?? headers.get('date')),
+    expiresSeconds: undefined,
+    signature,
+    hasToken: headers.has('x-amz-security-token'),
+  };
+}
+
+function readAuthorization(authorization: string): Signatory & Pick<Claim, 'signature'> {
   const blank = authorization.indexOf(' ');
   if (authorization.slice(0, blank) !== algorithm) {
     throw incomplete(`The header Authorization must begin with ${algorithm}.`);
@@ -224,11 +254,8 @@ function headerClaim(authorization: string, headers: SignableHeaders): ClaimPart
   };
   return {
     ...credentialOf(get('Credential')),
-    ...timeOf(headers.get('x-amz-date') ?? headers.get('date')),
-    expiresSeconds: undefined,
     signedHeaders: headerNames(get('SignedHeaders')),
     signature: get('Signature'),
-    hasToken: headers.has('x-amz-security-token'),
   };
 }
 

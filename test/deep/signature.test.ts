@@ -30,11 +30,14 @@ const authenticate = createAuthenticate({
   gate: { isOpen: () => false, anyone: openPrincipal(defaultAccount), failed: never },
   clock: { now: () => at },
 });
-const isAccepted = (request: SignedRequest): Promise<boolean> =>
-  authenticate(request).then(
-    () => true,
-    () => false,
-  );
+function isAccepted(request: SignedRequest): boolean {
+  try {
+    authenticate(request);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const plain: Plain = {
   method: 'POST',
@@ -57,11 +60,11 @@ describe('signatures', () => {
     let changedCount = 0;
     for (const [i, request] of fc.sample(randomPlain, { numRuns: requestCount, seed }).entries()) {
       const signed = i % 2 === 0 ? await signSmithy(request, options) : signAws4(request, options);
-      if (!(await isAccepted(signed))) wrong.push(`refused: ${JSON.stringify(request)}`);
+      if (!isAccepted(signed)) wrong.push(`refused: ${JSON.stringify(request)}`);
       for (let change = 0; change < changesPerRequest; change += 1) {
         const changed = oneByteChanged(signed, seed + i * 104_729 + change * 7_919);
         changedCount += 1;
-        if (await isAccepted(changed)) wrong.push(`accepted: ${JSON.stringify([signed.rawUrl, changed])}`);
+        if (isAccepted(changed)) wrong.push(`accepted: ${JSON.stringify([signed.rawUrl, changed])}`);
       }
     }
     expect(wrong.slice(0, 3)).toEqual([]);
@@ -73,17 +76,17 @@ describe('signatures', () => {
     const elsewhere = await Promise.all(
       Array.from({ length: 2_000 }, (_, i) => signSmithy(plain, { ...options, region: `region-${i}` })),
     );
-    const perRequest = async (requests: (i: number) => SignedRequest, count: number) => {
+    const perRequest = (requests: (i: number) => SignedRequest, count: number) => {
       // Of this process alone: others may be busy.
       const started = process.cpuUsage();
-      for (let i = 0; i < count; i += 1) await isAccepted(requests(i));
+      for (let i = 0; i < count; i += 1) isAccepted(requests(i));
       const { user, system } = process.cpuUsage(started);
       return (user + system) / count;
     };
-    await perRequest(() => known, 20_000);
-    const atHand = await perRequest(() => known, 50_000);
+    perRequest(() => known, 20_000);
+    const atHand = perRequest(() => known, 50_000);
     // More regions than are kept: each signing key is made anew.
-    const anew = await perRequest((i) => elsewhere[i % elsewhere.length] ?? known, 20_000);
+    const anew = perRequest((i) => elsewhere[i % elsewhere.length] ?? known, 20_000);
     console.log(`${atHand.toFixed(1)} µs with the signing key at hand, ${anew.toFixed(1)} µs without`);
     expect(atHand).toBeLessThan(100);
   });
@@ -91,7 +94,7 @@ describe('signatures', () => {
   it('of unknown keys take as long as wrong ones of known keys', async () => {
     const wrong = await signSmithy(plain, { ...options, secret: 'another secret' });
     const unknown = await signSmithy(plain, { ...options, keyId: 'SLUICENOBODYSKEY7777' });
-    await isAccepted(await signSmithy(plain, options));
+    isAccepted(await signSmithy(plain, options));
     const times = { wrong: [] as number[], unknown: [] as number[] };
     for (let i = 0; i < 12_000; i += 1) {
       for (const [name, request] of [
@@ -99,7 +102,7 @@ describe('signatures', () => {
         ['unknown', unknown],
       ] as const) {
         const started = performance.now();
-        await isAccepted(request);
+        isAccepted(request);
         if (i >= 2_000) times[name].push(performance.now() - started);
       }
     }

@@ -54,7 +54,7 @@ function setUp({ secrets = [secret], regions, isOpen = false }: Setup = {}) {
 /** What becomes of a request: the id of who signed it, or the shape and sentence of the refusal. */
 async function fate(authenticate: Authenticate, request: SignedRequest): Promise<readonly [string, string]> {
   try {
-    return ['accepted', (await authenticate(request)).id ?? 'anyone'];
+    return ['accepted', authenticate(request).id ?? 'anyone'];
   } catch (error) {
     if (error instanceof SqsError) return [error.shape, error.message];
     throw error;
@@ -400,7 +400,9 @@ describe('a signature in headers', () => {
     const { authenticate, clock } = setUp();
     const wrong = await signSmithy(plain, { ...options, keyId: 'SLUICENOBODYSKEY7777' });
     for (let i = 0; i < 20; i += 1) expect((await fate(authenticate, wrong))[0]).toBe('UnrecognizedClientException');
-    await expect(authenticate(wrong)).rejects.toMatchObject({ data: { fault: 'credentialsThrottled' } });
+    expect(() => authenticate(wrong)).toThrow(
+      expect.objectContaining({ data: expect.objectContaining({ fault: 'credentialsThrottled' }) }),
+    );
     expect((await fate(authenticate, { ...wrong, peerAddress: '10.0.0.2' }))[0]).toBe('UnrecognizedClientException');
     // A neighbour with a right key goes on.
     expect((await fate(authenticate, await signSmithy(plain, options)))[0]).toBe('accepted');
