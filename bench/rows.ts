@@ -233,7 +233,10 @@ async function memory(context: Context): Promise<readonly Result[]> {
     const texts = Object.entries({ ...parts, peak: afterLoad.peak }).map(([when, mb]) => `${when} ${mb.toFixed(0)} MB`);
     const note = `${texts.join(', ')}; filled at ${Math.round(fill.unitsPerSecond).toLocaleString('en-US')} messages/s`;
     const work = `resident memory, ${messagesText(manyMessages)} waiting`;
-    return [limitResult('memory', work, Math.max(afterFill.now, afterLoad.now), 'MB', 150, note)];
+    return [
+      limitResult('memory', work, afterFill.now, 'MB', 150, note),
+      limitResult('memory', `${work}, after single lives and hundreds`, afterLoad.now, 'MB', undefined),
+    ];
   } finally {
     await server.stop();
   }

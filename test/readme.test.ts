@@ -1,5 +1,5 @@
 /** Documentation that says what the code says, or fails. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -132,15 +132,19 @@ describe('the README', () => {
     expect(rowsUnder('Queue settings')).toEqual(rows);
   });
 
-  it('names a test for every promise, and each exists', () => {
-    const promises = (readme.split(/^## /m).find((part) => part.startsWith('Promises')) ?? '').match(
-      /^- .*(?:\n {2}.*)*/gm,
-    );
-    expect(promises?.length).toBeGreaterThan(0);
-    for (const promise of promises ?? []) {
-      const tests = [...promise.matchAll(/`(test\/[\w/.-]+)`/g)].map((match) => match[1] ?? '');
-      expect(tests.length, promise).toBeGreaterThan(0);
-      for (const test of tests) expect(existsSync(path(test)), test).toBe(true);
+  it('names a command for every guarantee, and tests that it runs', () => {
+    const section = readme.split(/^## /m).find((part) => part.startsWith('Guarantees')) ?? '';
+    const guarantees = section.match(/^- .*(?:\n {2}.*)*/gm) ?? [];
+    expect(guarantees.length).toBeGreaterThan(0);
+    const tests = globSync('test/**/*.test.ts', { cwd: path('') });
+    for (const guarantee of guarantees) {
+      const commands = [...guarantee.matchAll(/`npm (?:test|run (test:deep)) -- ([^`]+)`/g)];
+      expect(commands.length, guarantee).toBeGreaterThan(0);
+      for (const [command, deep, names = ''] of commands) {
+        const ran = tests.filter((test) => test.startsWith('test/deep/') === (deep !== undefined));
+        const vain = names.split(' ').filter((name) => !ran.some((test) => test.includes(name)));
+        expect(vain, command).toEqual([]);
+      }
     }
   });
 
