@@ -3,7 +3,8 @@
  *
  * The engine runs alone, in this thread, on a real directory with fsync on: microseconds per message by the number of
  * messages that share a commit, as wall time and as processor time (the difference is mostly the disk). Then what each
- * step of a message's life costs (`cost.ts`). `--only engine` or `--only cost` prints one of the two tables.
+ * step of a message's life costs (`cost.ts`), and each codec (`codecs.ts`). `--only engine`, `--only cost` or
+ * `--only codecs` prints one of the tables.
  */
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -12,6 +13,7 @@ import type { Receipt } from '../src/domain/message.ts';
 import { kindOfName } from '../src/domain/queue.ts';
 import type { ReceiveAnswer, Settled } from '../src/storage/port.ts';
 import type { Request } from '../src/storage/sqlite/store.ts';
+import { codecTable } from './codecs.ts';
 import { costTable } from './cost.ts';
 import { describeMachine, machineText } from './machine.ts';
 import { median } from './numbers.ts';
@@ -34,7 +36,7 @@ const { values: options } = parseArgs({
     dir: { type: 'string', default: tmpdir() },
     messages: { type: 'string', default: '6400' },
     rounds: { type: 'string', default: '5' },
-    only: { type: 'string', default: '' },
+    only: { type: 'string' },
   },
 });
 const messagesPerRound = Number(options.messages);
@@ -159,14 +161,20 @@ function engineTable(): string {
   );
 }
 
-process.stdout.write(`${machineText(describeMachine(options.dir))}\n\n`);
-if (options.only !== 'cost') {
-  process.stdout.write(
-    'The engine alone: microseconds per message, wall (processor), median of rounds; one commit each.\n',
-  );
-  process.stdout.write(`${engineTable()}\n\n`);
+const tables: Readonly<Record<string, readonly [about: string, make: () => string]>> = {
+  engine: [
+    'The engine alone: microseconds per message, wall (processor), median of rounds; one commit each.',
+    engineTable,
+  ],
+  cost: ['What a message costs: each step of its life, per message.', () => costTable(options.dir)],
+  codecs: ['Codecs: processor time per call, 256-byte bodies.', () => codecTable(options.dir)],
+};
+if (options.only !== undefined && !(options.only in tables)) {
+  process.stderr.write(`There is no table "${options.only}", but ${Object.keys(tables).join(', ')}.\n`);
+  process.exit(2);
 }
-if (options.only !== 'engine') {
-  process.stdout.write('What a message costs: each step of its life, per message.\n');
-  process.stdout.write(`${costTable(options.dir)}\n`);
+process.stdout.write(`${machineText(describeMachine(options.dir))}\n`);
+for (const [name, [about, make]] of Object.entries(tables)) {
+  if (options.only !== undefined && options.only !== name) continue;
+  process.stdout.write(`\n${about}\n${make()}\n`);
 }

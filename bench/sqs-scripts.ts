@@ -81,18 +81,18 @@ const query = (options: ScriptOptions): Codec => ({
 });
 
 /** The headers, and those that a client adds to sign a request to `/`. */
-function signed(given: Headers, body: string): Headers {
+export function signedHeaders(given: Headers, body: string): Headers {
   const time = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '');
   const payloadHash = hash('sha256', body, 'hex');
   const headers = { ...given, 'X-Amz-Content-Sha256': payloadHash, 'X-Amz-Date': time };
   const signable = signableHeaders(Object.entries({ Host: 'localhost', ...headers }).flat());
-  const signedHeaders = [...signable.keys()].sort();
+  const names = [...signable.keys()].sort();
   const scope = { day: time.slice(0, 8), region: 'us-east-1', service: 'sqs' };
-  const request = { method: 'POST', path: '/', query: [], headers: signable, signedHeaders, payloadHash };
+  const request = { method: 'POST', path: '/', query: [], headers: signable, signedHeaders: names, payloadHash };
   const text = stringToSign(time, scope, canonicalRequest(request) ?? '');
   const signature = signatureOf(signingKey(benchKey.secret, scope), text);
   const credential = `${benchKey.keyId}/${scopeText(scope)}`;
-  const authorization = `${algorithm} Credential=${credential}, SignedHeaders=${signedHeaders.join(';')}, Signature=${signature}`;
+  const authorization = `${algorithm} Credential=${credential}, SignedHeaders=${names.join(';')}, Signature=${signature}`;
   return { ...headers, Authorization: authorization };
 }
 
@@ -114,7 +114,7 @@ const messageOf = (options: ScriptOptions) => ({
 });
 const sqsSend = (options: ScriptOptions): Script => repeats(json(options).request('SendMessage', messageOf(options)));
 const sqsSignedSend = (options: ScriptOptions): Script =>
-  repeats(jsonRequest('SendMessage', messageOf(options), signed));
+  repeats(jsonRequest('SendMessage', messageOf(options), signedHeaders));
 const sqsQuerySend = (options: ScriptOptions): Script =>
   repeats(query(options).request('SendMessage', messageOf(options)));
 
