@@ -14,10 +14,10 @@ import { Fault } from './domain/errors.ts';
 import { secondsAfter } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
 import { type Arrivals, trackArrivals } from './http/arrivals.ts';
-import { type Access, createGate, type Gate } from './http/authentication.ts';
+import { type Access, createGate, type Gate, isRepeated } from './http/authentication.ts';
 import { authorize } from './http/authorization.ts';
 import { documentBytesMax, takeBytes } from './http/bodies.ts';
-import { answerClientError } from './http/client-errors.ts';
+import { answerClientError, answerConnect } from './http/client-errors.ts';
 import { mountDocs } from './http/docs.ts';
 import { endLines } from './http/line-end.ts';
 import type { RequestMetrics } from './http/metrics.ts';
@@ -131,6 +131,7 @@ function createInstance(deps: ServerDeps): FastifyInstance {
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, httpLimits.headerBytesMax),
   });
+  app.server.on('connect', (_request, socket) => answerConnect(socket));
   // No route takes it, with a body or without: it is answered like any other method, not asked for a content type.
   app.addHttpMethod('QUERY', { overrideExisting: true });
   app.server.maxConnections = Math.ceil(httpLimits.connectionsMax / threadCount);
@@ -249,6 +250,8 @@ function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
   if (raw.rawHeaders.length > httpLimits.headersMax * 2) {
     throw Fault.of('invalidArgument', { name: 'headers', problem: `there are more than ${httpLimits.headersMax}` });
   }
+  if (isRepeated(raw.rawHeaders, 'host'))
+    throw Fault.of('invalidArgument', { name: 'Host', problem: 'is given twice' });
   if (headers.upgrade !== undefined && headers.upgrade.toLowerCase() === 'websocket') {
     throw Fault.of('invalidArgument', { name: 'Upgrade', problem: 'there are no WebSockets here' });
   }

@@ -212,4 +212,30 @@ describe('the repository', () => {
     const versions = groups.flatMap((group) => Object.entries(group));
     expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(String(version)))).toEqual([]);
   });
+
+  it('locks every package by its checksum, from the registry, and runs no script of one but those named', () => {
+    const { allowScripts } = JSON.parse(readText('package.json')) as { allowScripts: Record<string, boolean> };
+    const locks = files.filter((path) => /(?:^|\/)package-lock\.json$/.test(path));
+    const wrong = locks.flatMap((path) => {
+      const { packages } = JSON.parse(readText(path)) as { packages: Record<string, Locked> };
+      return Object.entries(packages).flatMap(([at, { version = '', integrity = '', ...rest }]) => {
+        if (at === '') return [];
+        const name = at.split('node_modules/').at(-1) ?? '';
+        const isLocked = /^\d+\.\d+\.\d+/.test(version) && integrity.startsWith('sha512-');
+        const isNamed = rest.hasInstallScript !== true || name in allowScripts;
+        return isLocked && isNamed && rest.link !== true && rest.resolved === undefined ? [] : [`${path}: ${at}`];
+      });
+    });
+    expect(locks.length).toBeGreaterThan(1);
+    expect(wrong).toEqual([]);
+  });
 });
+
+/** A package in a lock; one that names where it comes from does not come from the registry that the user is set to. */
+type Locked = {
+  readonly version?: string;
+  readonly integrity?: string;
+  readonly hasInstallScript?: boolean;
+  readonly link?: boolean;
+  readonly resolved?: string;
+};

@@ -88,7 +88,7 @@ function credentialsOf({ headers, raw }: FastifyRequest): Credentials {
       throw invalid('query', 'holds a secret, which belongs into the header Authorization');
     throw Fault.of('credentialsMissing', {});
   }
-  if (isRepeated(raw.rawHeaders)) throw invalid('Authorization', 'is given more than once');
+  if (isRepeated(raw.rawHeaders, 'authorization')) throw invalid('Authorization', 'is given more than once');
   const [, scheme = '', text = ''] = headerPattern.exec(header) ?? [];
   switch (scheme.toLowerCase()) {
     case 'bearer':
@@ -102,14 +102,15 @@ function credentialsOf({ headers, raw }: FastifyRequest): Credentials {
   }
 }
 
-const authorization = 'authorization';
-
-/** Node keeps the first of several; which one was meant is not ours to guess. */
-function isRepeated(rawHeaders: readonly string[]): boolean {
+/**
+ * Whether a header comes more than once. Node keeps the first of some; which one was meant is not ours to guess.
+ * @param header in lower case
+ */
+export function isRepeated(rawHeaders: readonly string[], header: string): boolean {
   let count = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];
-    if (name?.length === authorization.length && name.toLowerCase() === authorization) count += 1;
+    if (name?.length === header.length && name.toLowerCase() === header) count += 1;
   }
   return count > 1;
 }

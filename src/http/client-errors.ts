@@ -1,5 +1,6 @@
 /** Answers to bytes that are not HTTP: Node's parser refused them, so there is no request to answer in. */
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { saneRequestId } from './request-log.ts';
 
 type ClientError = Error & { readonly code?: string; readonly rawPacket?: unknown };
@@ -34,6 +35,14 @@ const malformed: Answer = {
   hint: 'Speak plain HTTP/1.1 here; for TLS put a proxy in front.',
 };
 
+const noProxy: Answer = {
+  status: 400,
+  title: 'Bad request',
+  code: 'malformed_request',
+  detail: 'CONNECT is for proxies, and this is none.',
+  hint: 'Send requests to the server itself.',
+};
+
 function answerTo({ code }: ClientError, headerBytesMax: number): Answer {
   if (code === 'HPE_HEADER_OVERFLOW') return headersTooLarge(headerBytesMax);
   return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? headersTooSlow : malformed;
@@ -53,8 +62,16 @@ export function answerClientError(error: ClientError, socket: Socket, headerByte
     socket.destroy(error);
     return;
   }
-  const answer = answerTo(error, headerBytesMax);
-  const requestId = requestIdOf(error);
+  endWith(socket, answerTo(error, headerBytesMax), requestIdOf(error));
+}
+
+/** Node hands over the bare connection of a CONNECT, and without this closes it without a word. */
+export function answerConnect(socket: Duplex): void {
+  socket.on('error', () => socket.destroy());
+  endWith(socket, noProxy, undefined);
+}
+
+function endWith(socket: Duplex, answer: Answer, requestId: string | undefined): void {
   const { code, ...rest } = answer;
   const body = `${JSON.stringify({ type: `urn:sluice:problem:${code}`, ...rest, code, requestId })}\n`;
   const head = [

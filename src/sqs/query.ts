@@ -22,11 +22,13 @@ const malformed = (message: string): SqsError => new SqsError('SerializationExce
 /** Adds the parameters of a form or a query string. @throws SqsError */
 export function readForm(text: string, into: Map<string, string>): void {
   if (text === '') return;
-  for (const pair of text.split('&', limits.formParametersMax + 1)) {
+  const pairs = text.split('&', limits.formParametersMax + 1);
+  // Also of one name, or empty: none is left out unread.
+  if (pairs.length + into.size > limits.formParametersMax) {
+    throw malformed(`A request has at most ${limits.formParametersMax} parameters.`);
+  }
+  for (const pair of pairs) {
     if (pair === '') continue;
-    if (into.size >= limits.formParametersMax) {
-      throw malformed(`A request has at most ${limits.formParametersMax} parameters.`);
-    }
     const equals = pair.indexOf('=');
     const name = decode(equals === -1 ? pair : pair.slice(0, equals));
     into.set(name, equals === -1 ? '' : decode(pair.slice(equals + 1)));

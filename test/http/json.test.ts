@@ -87,6 +87,18 @@ describe('JSON from outside', () => {
   });
 });
 
+describe('members whose names collide when they are hashed', () => {
+  // V8 hashes names that look like indexes by their value, so that an attacker can choose them.
+  it.each([1, 65_536])('are refused in bounded time before an object is made of them, one name in %i', (step) => {
+    const names = Array.from({ length: 65_536 }, (_, i) => `"${i * step}":0`);
+    const bytes = Buffer.from(`{${names.join()}}`);
+    const started = process.threadCpuUsage();
+    expect(() => readJson(bytes)).toThrow(Fault);
+    const { user, system } = process.threadCpuUsage(started);
+    expect((user + system) / 1_000).toBeLessThan(50);
+  });
+});
+
 describe('what can be embedded', () => {
   it.each([
     ['{"a":[1]}', true],

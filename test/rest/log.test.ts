@@ -56,6 +56,22 @@ describe('the log', () => {
     expect(text).not.toContain(receiptHandle);
   });
 
+  it('and the metrics have the patterns of routes, whatever is asked for', async () => {
+    const seen = new Set<string>();
+    const metrics = {
+      observeRequest: (method: string, route: string, status: number) => seen.add(`${method} ${route} ${status}`),
+    };
+    const api = await openApi({ metrics: metrics as never });
+    for (let i = 0; i < 50; i += 1) {
+      await api.get(`/v1/queues/q${i}`);
+      await api.get(`/nope/${i}`);
+      await api.post(`/00000000000${i % 10}/q${i}`);
+    }
+    const routes = new Set(api.log.lines.filter(({ msg }) => msg === 'request').map(({ route }) => route));
+    expect([...routes]).toHaveLength(3);
+    expect([...seen]).toHaveLength(3);
+  });
+
   it('names a queue only when it is a name', async () => {
     const api = await openApi();
     await api.get(`/v1/queues/${encodeURIComponent('a\n{"level":60}')}`);
@@ -78,7 +94,7 @@ describe('a request id', () => {
     expect(answer.headers['x-request-id']).toBe('abc-123:4/5');
   });
 
-  it.each(['a b', 'a"b', 'x'.repeat(129), '', 'ü'])('is not %.20j', async (id) => {
+  it.each(['a b', 'a"b', 'x'.repeat(129), '', 'ü', '\u001b[31m', '{"level":60}'])('is not %.20j', async (id) => {
     const api = await openApi();
     const answer = await api.get('/livez', { headers: { 'x-request-id': id } });
     expect(answer.headers['x-request-id']).not.toBe(id);

@@ -57,6 +57,7 @@ describe('bytes that are not HTTP', () => {
       [400],
     ],
     ['no host', head(['GET / HTTP/1.1']), [400]],
+    ['two hosts', head(['GET / HTTP/1.1', host, 'HOST: evil.example']), [400]],
     ['a host with a blank', head(['GET / HTTP/1.1', 'Host: a b']), [400, 403]],
     ['a bare line feed', `GET / HTTP/1.1\n${host}\n\n`, [400]],
     ['a folded header', `GET / HTTP/1.1\r\n${host}\r\nX-A: b\r\n c\r\n\r\n`, [400]],
@@ -70,11 +71,23 @@ describe('bytes that are not HTTP', () => {
       head(['GET / HTTP/1.1', host, ...Array.from({ length: 101 }, (_, i) => `X-${i}: a`)]),
       [400],
     ],
+    ['a tunnel', `CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n`, [400]],
+    ['the server as a whole', head(['OPTIONS * HTTP/1.1', host]), [400]],
+    ['carriage returns alone', `GET / HTTP/1.1\r${host}\r\r`, [400]],
+    ['a NUL in a header', `GET / HTTP/1.1\r\n${host}\r\nX-A: a\0b\r\n\r\n`, [400]],
+    ['a header without a name', `GET / HTTP/1.1\r\n${host}\r\n: b\r\n\r\n`, [400]],
+    ['a header without a colon', `GET / HTTP/1.1\r\n${host}\r\nX-A\r\n\r\n`, [400]],
+    ['a version that there is not', `GET / HTTP/1.2\r\n${host}\r\n\r\n`, [400]],
     ['TRACE', head(['TRACE / HTTP/1.1', host]), [405]],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [400, 405]],
     [
       'a WebSocket',
       `GET /v1/queues HTTP/1.1\r\n${host}\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n`,
+      [400],
+    ],
+    [
+      'a WebSocket where nothing is',
+      `GET /nope HTTP/1.1\r\n${host}\r\nConnection: Upgrade, close\r\nUpgrade: WebSocket\r\n\r\n`,
       [400],
     ],
   ])('are refused: %s', async (_what, request, statuses) => {
@@ -87,6 +100,48 @@ describe('bytes that are not HTTP', () => {
       if (!request.startsWith('TRACE')) expect(problemIn(answer).hint).toMatch(/./);
     }
     expect((await api.get('/livez')).status).toBe(200);
+  });
+});
+
+describe('a request whose end can be read in two ways', () => {
+  const hidden = `DELETE /v1/queues/orders HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`;
+  const chunks = '5\r\nhello\r\n0\r\n\r\n';
+  const chunked = 'Transfer-Encoding: chunked';
+
+  it.each([
+    ['a length with a sign', 'Content-Length: +5', 'hello'],
+    ['a length below zero', 'Content-Length: -1', ''],
+    ['a length in other digits', 'Content-Length: 0x5', 'hello'],
+    ['a length given twice as one', 'Content-Length: 5, 5', 'hello'],
+    ['a length beyond 64 bits', 'Content-Length: 18446744073709551617', 'h'],
+    ['no length', 'Content-Length:', ''],
+    ['chunks and a length', `${chunked}\r\nContent-Length: 5`, chunks],
+    ['chunks that are not the last encoding', `${chunked}, identity`, chunks],
+    ['chunks twice', `${chunked}\r\n${chunked}`, chunks],
+    ['chunks and another encoding', `${chunked}\r\nTransfer-Encoding: identity`, chunks],
+    ['an odd blank before the encoding', 'Transfer-Encoding: \x0bchunked', chunks],
+    ['a line feed behind the size of a chunk', chunked, '5\nhello\r\n0\r\n\r\n'],
+    ['letters behind the size of a chunk', chunked, '5x\r\nhello\r\n0\r\n\r\n'],
+    ['a line feed in the extension of a chunk', chunked, '5;a=\nb\r\nhello\r\n0\r\n\r\n'],
+    ['a chunk longer than its size', chunked, '5\r\nhelloXX0\r\n\r\n'],
+  ])('is refused, and nothing hides behind it: %s', async (_what, headers, body) => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const answer = await exchange(
+      port,
+      Buffer.from(`${sendHead.join('\r\n')}\r\n${headers}\r\n\r\n${body}${hidden}`, 'latin1'),
+    );
+    expect(statusOf(answer)).toBe(400);
+    expect(answer.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+    expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+
+  it('is as long as it says when it says so once', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const next = head(['GET /livez HTTP/1.1', host]);
+    const answer = await exchange(port, `${sendHead.join('\r\n')}\r\n${chunked}\r\n\r\n${chunks}${next}`);
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 201', 'HTTP/1.1 200']);
   });
 });
 
@@ -130,6 +185,33 @@ describe('a body on the wire', () => {
     const [answer] = (await answered) as [Buffer];
     expect(statusOf(answer.toString())).toBe(408);
     await closed;
+    expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+});
+
+describe('a body that is asked for first', () => {
+  it('is let come, and cut off with 408 when it does not', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const socket = await open(port);
+    let text = '';
+    socket.setEncoding('latin1').on('data', (part: string) => {
+      text += part;
+    });
+    const closed = once(socket, 'close');
+    socket.write(`${sendHead.join('\r\n')}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n`);
+    await once(api.server.server, 'request');
+    for (let waited = 0; waited < 40; waited += 5) await api.clock.advance({ seconds: 5 });
+    await closed;
+    expect(text).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 408 /);
+    expect(await api.counts('orders')).toEqual([0, 0, 0]);
+  });
+
+  it('is not let come when more is expected than that', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    const answer = await exchange(port, `${head([...sendHead, 'Expect: 200-ok', 'Content-Length: 5'])}hello`);
+    expect(statusOf(answer)).toBe(417);
     expect(await api.counts('orders')).toEqual([0, 0, 0]);
   });
 });
