@@ -333,8 +333,8 @@ export const parsers: readonly Parser[] = [
   { name: 'a cursor', good: fc.string({ minLength: 1 }).map(sealCursor), read: openCursor },
   {
     name: 'a NextToken',
-    good: queueName.map((name) => sealCursor(name)),
-    read: (text) => pageAsk({ NextToken: text, MaxResults: 5 }),
+    good: queueName.map((name) => sealCursor(`${name} queues`)),
+    read: (text) => pageAsk({ NextToken: text, MaxResults: 5 }, 'queues'),
   },
   {
     name: 'a task handle',

@@ -72,9 +72,9 @@ const seals: readonly { readonly name: string; readonly sealed: fc.Arbitrary<Sea
   {
     name: 'a NextToken',
     sealed: queueName.map((name) => ({
-      given: sealCursor(name),
+      given: sealCursor(`${name} queues`),
       // An empty one asks for the first page.
-      open: (NextToken) => NextToken !== '' && pageAsk({ NextToken, MaxResults: 1 }),
+      open: (NextToken) => NextToken !== '' && pageAsk({ NextToken, MaxResults: 1 }, 'queues'),
     })),
   },
   {

@@ -234,7 +234,7 @@ describe('a facade with access keys', () => {
       call(some, 'ListDeadLetterSourceQueues', { QueueUrl: urlOf('orders-dlq'), MaxResults: 1, ...page });
     const first = await list({});
     expect(first.result.queueUrls).toEqual([urlOf('a')]);
-    expect(openCursor(String(first.result.NextToken))).toBe('a');
+    expect(openCursor(String(first.result.NextToken))).toBe('a sources orders-dlq');
     expect((await list({ NextToken: first.result.NextToken })).result).toEqual({ queueUrls: [urlOf('c')] });
   });
 

@@ -396,6 +396,27 @@ overBoth('a list of queues', (protocol) => {
     expect((await t.refused('ListQueues', { MaxResults: 2, NextToken: '!' })).message).toMatch(/^Invalid NextToken/);
   });
 
+  it('refuses the token of another list, and of another prefix', async () => {
+    const t = await openSqs(protocol);
+    const dlq = await t.queue('dlq');
+    const other = await t.queue('other-dlq');
+    for (const name of ['a1', 'a2', 'b1']) await t.queue(name, { RedrivePolicy: redrivePolicy('dlq', 3) });
+    const { NextToken } = await t.ok('ListQueues', { QueueNamePrefix: 'a', MaxResults: 1 });
+    const sources = await t.ok('ListDeadLetterSourceQueues', { QueueUrl: dlq, MaxResults: 1 });
+    for (const [action, members] of [
+      ['ListQueues', { QueueNamePrefix: 'b', NextToken }],
+      ['ListQueues', { NextToken }],
+      ['ListQueues', { NextToken: sources.NextToken }],
+      ['ListDeadLetterSourceQueues', { QueueUrl: dlq, NextToken }],
+      ['ListDeadLetterSourceQueues', { QueueUrl: other, NextToken: sources.NextToken }],
+    ] as const) {
+      const { code, message } = await t.refused(action, { MaxResults: 1, ...members });
+      expect(code).toBe('InvalidParameterValue');
+      expect(message).toMatch(/you must not change the other request parameters\.$/);
+    }
+    expect((await t.ok('ListQueues', { QueueNamePrefix: 'a', MaxResults: 5, NextToken })).QueueUrls).toHaveLength(1);
+  });
+
   it('that die into another is called queueUrls and pages, too', async () => {
     const t = await openSqs(protocol);
     const QueueUrl = await t.queue('dlq');
