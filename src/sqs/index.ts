@@ -19,6 +19,7 @@ import { prefersJson } from '../http/media-type.ts';
 import type { Ids } from '../ids.ts';
 import type { SqsSettings } from './action.ts';
 import { errorOfFault, SqsError, sqsShapes } from './errors.ts';
+import { emulatorHealth, healthPaths } from './health.ts';
 import { jsonType, queryErrorHeader, writeJson, writeJsonError } from './json.ts';
 import { peekMessages } from './peek.ts';
 import { writeXml, writeXmlError, xmlType } from './query.ts';
@@ -58,6 +59,10 @@ export function mountSqs(app: FastifyInstance, deps: SqsDeps): void {
     scope.route({ ...common, ...asks, method: 'GET', url: '/', handler });
     scope.route({ ...common, ...asks, method: ['GET', 'POST'], url: '/*', handler });
     for (const url of queuePaths) scope.route({ ...common, method: ['GET', 'POST'], url, handler });
+    for (const url of healthPaths) {
+      const config = { action: 'public' as const };
+      scope.route({ config, method: ['GET', 'HEAD'], url, handler: () => emulatorHealth });
+    }
     for (const url of peekPaths) {
       scope.route({
         ...common,

@@ -29,6 +29,7 @@ describe.skipIf(isLeftOut(js) || isLeftOut(python))('drop-in start', () => {
     const server = startServer(temporaryFolder(), { SLUICE_PORT: `${port}` });
     await server.url;
     const endpoint = `http://localhost:${port}`;
+    expect((await fetch(`${endpoint}/_localstack/health`)).status).toBe(200);
     const queueUrl = `${endpoint}/000000000000/orders`;
     const aws = (words: string) => story(python, `aws --endpoint-url ${endpoint} --output text sqs ${words}`, endpoint);
     expect(await aws('create-queue --queue-name orders')).toBe(queueUrl);

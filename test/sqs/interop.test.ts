@@ -176,6 +176,19 @@ describe('a redrive', () => {
   });
 });
 
+describe('the health check of an emulator', () => {
+  it.each(['/_localstack/health', '/health'])('is answered at %s, to whom it may concern', async (url) => {
+    const { server } = await openSqs('json');
+    const headers = { host: 'queue.test:9324' };
+    const answer = await server.inject({ url, headers });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.headers['content-type']).toMatch(/^application\/json/);
+    expect(answer.json()).toEqual({ services: { sqs: 'running' } });
+    const head = await server.inject({ method: 'HEAD', url, headers });
+    expect([head.statusCode, head.payload]).toEqual([200, '']);
+  });
+});
+
 describe('a look through the developer endpoint', () => {
   const open = async () => {
     const t = await openSqs('json');
