@@ -11,7 +11,11 @@ import { secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 
 export const tooLong = Symbol('a line longer than the limit');
-export type Line = Buffer | typeof tooLong;
+export type Line = {
+  /** Where it stands in the upload, blank ones counted: from 1. */
+  readonly number: number;
+  readonly text: Buffer | typeof tooLong;
+};
 
 export type UploadWatch = {
   /** Bytes have come, or have gone. */
@@ -62,13 +66,15 @@ export async function* splitLines(
   let rest: Buffer[] = [];
   let restBytes = 0;
   let isSkipping = false;
+  let number = 0;
 
   const take = (last: Buffer): Line => {
-    const line = isSkipping || restBytes + last.byteLength > limits.batchLineBytesMax ? tooLong : joined(rest, last);
+    const text = isSkipping || restBytes + last.byteLength > limits.batchLineBytesMax ? tooLong : joined(rest, last);
     rest = [];
     restBytes = 0;
     isSkipping = false;
-    return line;
+    number += 1;
+    return { number, text };
   };
 
   for await (const chunk of chunksOf(body, watch)) {
@@ -100,8 +106,8 @@ const piecesMax = 1_000;
 const joined = (parts: readonly Buffer[], last: Buffer): Buffer =>
   parts.length === 0 ? Buffer.from(last) : Buffer.concat([...parts, last]);
 
-const isBlank = (line: Line): boolean =>
-  line !== tooLong && line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+const isBlank = ({ text }: Line): boolean =>
+  text !== tooLong && text.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
 
 /** The chunks of the body, without destroying the connection when reading stops early. */
 async function* chunksOf(body: Readable, watch: UploadWatch): AsyncGenerator<Buffer> {

@@ -218,11 +218,9 @@ async function* readEntries({ deps, request, options, watch, held }: Upload): As
     const refusal = deps.arrivals.hold(request, lineBytes + held.entryBytes + (held.answer?.readableLength ?? 0));
     if (refusal !== undefined) throw refusal;
   };
-  let count = 0;
   try {
     for await (const line of splitLines(request.body as Readable, watch, hold)) {
-      count += 1;
-      const entry = lineEntry(line, count, options);
+      const entry = lineEntry(line, options);
       held.entryBytes += isFault(entry) ? 0 : messageBytes(entry);
       yield entry;
     }
@@ -240,10 +238,10 @@ function uploadFault(error: unknown): FaultData {
   throw error;
 }
 
-function lineEntry(line: Line, number: number, options: LineOptions): Entry {
-  if (line === tooLong) return fault('bodyTooLarge', { bytesMax: limits.batchLineBytesMax });
+function lineEntry({ text, number }: Line, options: LineOptions): Entry {
+  if (text === tooLong) return fault('bodyTooLarge', { bytesMax: limits.batchLineBytesMax });
   return draftOrFault(() =>
-    options.isEnvelope ? envelopeDraft(line, number, options) : bodyDraft(line, number, options),
+    options.isEnvelope ? envelopeDraft(text, number, options) : bodyDraft(text, number, options),
   );
 }
 

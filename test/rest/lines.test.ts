@@ -44,6 +44,16 @@ describe('lines of JSON', () => {
     ]);
   });
 
+  it('are numbered as an editor does, blank ones too', async () => {
+    const api = await withQueue();
+    const { json } = await post(api, '\n1\n\r\n  \n{\n\n[');
+    expect(json.results.map(({ error }) => error?.detail)).toEqual([
+      undefined,
+      'Line 5 is not valid JSON.',
+      'Line 7 is not valid JSON.',
+    ]);
+  });
+
   it('take delay and group from the query', async () => {
     const api = await withQueue();
     await post(api, '1\n2\n', '?delay=1m&group=g');
