@@ -10,7 +10,7 @@ import { isIPv4 } from 'node:net';
 import { closest, distance } from 'fastest-levenshtein';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { isPlausible, KeyId, KeyName, secretPattern } from './domain/access-key.ts';
+import { ExpiryText, isPlausible, KeyId, KeyName, secretPattern } from './domain/access-key.ts';
 import { type Instant, instant } from './domain/instant.ts';
 import { limits } from './domain/limits.ts';
 import { defaultAccount, Scope } from './domain/principal.ts';
@@ -24,6 +24,7 @@ import {
   queueSettings,
 } from './domain/queue-attributes.ts';
 import { parseMasterKey } from './domain/seal.ts';
+import { sentence } from './domain/zod-problem.ts';
 
 /** How text from the environment, an option or a quoted YAML value becomes what the schema checks. */
 type Reader = (text: string) => unknown;
@@ -428,7 +429,7 @@ const KeyDefinitionSchema = z
     secretFile: z.string().min(1).optional(),
     name: KeyName.default('declared'),
     scopes: z.array(Scope).min(1).max(limits.scopesPerKeyMax),
-    expiresAt: z.iso.datetime({ offset: true }).optional(),
+    expiresAt: ExpiryText.optional(),
   })
   .refine(({ secret, secretFile }) => (secret === undefined) !== (secretFile === undefined), {
     error: 'either `secret` or `secretFile` must be there',
@@ -517,7 +518,6 @@ function definitionProblem(issue: z.core.$ZodIssue, path: string): string {
     const words = issue.keys.map((key) => `${where}.${key} in ${path} is not a setting${didYouMean(key, known)}`);
     return words.join('\n');
   }
-  if (issue.code === 'invalid_key')
-    return `${where} in ${path} is wrong: ${issue.issues[0]?.message ?? issue.message}.`;
-  return `${where} in ${path} is wrong: ${issue.message}.`;
+  if (issue.code === 'invalid_key') return `${where} in ${path} is wrong: ${sentence(issue.issues[0] ?? issue)}.`;
+  return `${where} in ${path} is wrong: ${sentence(issue)}.`;
 }

@@ -165,7 +165,12 @@ describe('the settings file', () => {
       'definitions: {queues: {a: {delaySecond: 1}}}',
       'definitions.queues.a.delaySecond in s.yaml is not a setting; did you mean delaySeconds?',
     ],
-    ['definitions: {queues: {a: {delaySeconds: -1}}}', 'definitions.queues.a.delaySeconds in s.yaml is wrong'],
+    [
+      'definitions: {queues: {a: {delaySeconds: -1}}}',
+      'definitions.queues.a.delaySeconds in s.yaml is wrong: must be at least 0.',
+    ],
+    ['definitions: {queues: {a: {delaySeconds: soon}}}', 'delaySeconds in s.yaml is wrong: must be a number.'],
+    ['definitions: {queues: [a]}', 'definitions.queues in s.yaml is wrong: must be an object.'],
     [
       'definitions: {queues: {a: {type: fifo}}}',
       'definitions.queues.a.type in s.yaml is "fifo"; right would be "standard"',
@@ -217,15 +222,22 @@ describe('the settings file', () => {
     [`secret: ${secret}, secretFile: /run/key, ${scopes}`, 'either `secret` or `secretFile`'],
     [`secretFile: /run/key, ${scopes}`, 'secretFile is "/run/key", which cannot be read'],
     [`secret: slk_${'x'.repeat(49)}, ${scopes}`, 'secret was mistyped, or is the secret of another key.'],
-    [`secret: ${secret}`, 'scopes in s.yaml is wrong'],
-    [`secret: ${secret}, scopes: []`, 'scopes in s.yaml is wrong'],
-    [`secret: ${secret}, scopes: [{actions: [fly], queues: [a]}]`, 'scopes.0.actions.0 in s.yaml is wrong'],
+    [`secret: ${secret}`, 'scopes in s.yaml is wrong: is missing: it must be a list.'],
+    [`secret: ${secret}, scopes: []`, 'scopes in s.yaml is wrong: must be at least 1 items long.'],
+    [
+      `secret: ${secret}, scopes: [{actions: [fly], queues: [a]}]`,
+      'scopes.0.actions.0 in s.yaml is wrong: must be one of "*", "createQueue"',
+    ],
+    [
+      `secret: ${secret}, scopes: [{actions: [readMetrics], queues: [a]}]`,
+      'scopes.0.queues in s.yaml is wrong: must hold "*", or the scope must leave out readMetrics',
+    ],
     [
       `secret: ${secret}, scopes: [{actions: [send], queue: [a], queues: [a]}]`,
       'scopes.0.queue in s.yaml is not a setting; did you mean queues?',
     ],
     [`secert: ${secret}, secret: ${secret}, ${scopes}`, 'secert in s.yaml is not a setting; did you mean secret?'],
-    [`secret: ${secret}, ${scopes}, expiresAt: soon`, 'expiresAt in s.yaml is wrong'],
+    [`secret: ${secret}, ${scopes}, expiresAt: soon`, 'expiresAt in s.yaml is wrong: must be an instant such as'],
   ])('refuses the access key {%s}, without showing its secret', (members, part) => {
     const read = (path: string) => (path === 's.yaml' ? keyOf(members) : noFile(path));
     const sentences = refusal(() => loadConfig({ SLUICE_CONFIG: 's.yaml' }, read));

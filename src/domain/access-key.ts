@@ -33,6 +33,11 @@ export const KeyName = z
   .describe('What the key is for.')
   .meta({ examples: ['order workers'] });
 
+/** From when on a key is refused, as people write it. */
+export const ExpiryText = z.iso
+  .datetime({ offset: true, error: 'must be an instant such as "2027-01-31T12:00:00Z"' })
+  .meta({ examples: ['2027-01-31T12:00:00.000Z'] });
+
 /** A secret as it is kept: it can be compared, and opened by who has the master key. */
 export type StoredSecret = {
   /** Rises within a key. */

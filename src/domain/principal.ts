@@ -31,6 +31,12 @@ export const Scope = z
       .describe('On which queues. What is not done on a queue (metrics, keys) needs `*`.')
       .meta({ examples: [['orders', 'orders-*']] }),
   })
+  .superRefine(({ actions, queues }, context) => {
+    const lost = actions.find((action) => action !== '*' && isOnServer(action));
+    if (lost === undefined || queues.includes('*')) return;
+    const message = `must hold "*", or the scope must leave out ${lost}, which is not done on queues`;
+    context.addIssue({ code: 'custom', path: ['queues'], message });
+  })
   .meta({ id: 'Scope', description: 'Actions that may be done on queues.' });
 export type Scope = z.infer<typeof Scope>;
 

@@ -9,11 +9,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
+import { firstProblem } from '../domain/zod-problem.ts';
 import type { Arrivals } from './arrivals.ts';
 import { readJson } from './json.ts';
 import { essenceOf, isForeignCharset } from './media-type.ts';
 import { invalid } from './parameters.ts';
-import { firstProblem } from './zod-problem.ts';
 
 /** The content types under which lines of JSON come. */
 export const lineTypes = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'] as const;

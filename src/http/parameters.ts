@@ -7,9 +7,9 @@ import type { z } from 'zod';
 import { Fault } from '../domain/errors.ts';
 import { parseDurationSeconds } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
+import { issueProblem } from '../domain/zod-problem.ts';
 import { openCursor } from './cursor.ts';
 import type { JsonSchema } from './operation.ts';
-import { issueProblem } from './zod-problem.ts';
 
 export type Parameter<T> = {
   readonly description: string;

@@ -17,9 +17,9 @@ import {
   type Draft,
   noAttributes,
 } from '../domain/message.ts';
+import { firstProblem } from '../domain/zod-problem.ts';
 import { bodyKind, essenceOf, formType } from '../http/media-type.ts';
 import { invalid } from '../http/parameters.ts';
-import { firstProblem } from '../http/zod-problem.ts';
 import { anyJson, BodyEncoding } from './message-json.ts';
 
 export type DraftOptions = {

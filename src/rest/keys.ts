@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { NewSecret } from '../broker/keys.ts';
-import { isInForce, KeyId, KeyName, keyIdPattern, type StoredKey } from '../domain/access-key.ts';
+import { ExpiryText, isInForce, KeyId, KeyName, keyIdPattern, type StoredKey } from '../domain/access-key.ts';
 import { type Instant, instant, toRfc3339 } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
 import { everything, Scope } from '../domain/principal.ts';
@@ -20,13 +20,12 @@ const scopes = z
   .max(limits.scopesPerKeyMax)
   .describe('What the key may do, and on which queues. What no scope allows is denied.')
   .meta({ examples: [[{ actions: ['send'], queues: ['orders-*'] }]] });
-const expiresAtText = z.iso.datetime({ offset: true }).meta({ examples: ['2027-01-31T12:00:00.000Z'] });
 
 export const CreateKey = z
   .strictObject({
     name: KeyName,
     scopes: scopes.optional().describe('What the key may do, and on which queues; everything unless given.'),
-    expiresAt: expiresAtText.nullable().optional().describe('From when on it is refused; null, or absent: never.'),
+    expiresAt: ExpiryText.nullable().optional().describe('From when on it is refused; null, or absent: never.'),
   })
   .meta({ id: 'CreateKeyRequest', description: 'A key to make.' });
 
@@ -34,7 +33,7 @@ export const UpdateKey = z
   .strictObject({
     name: KeyName.optional(),
     scopes: scopes.optional(),
-    expiresAt: expiresAtText.nullable().optional().describe('From when on it is refused; null: never.'),
+    expiresAt: ExpiryText.nullable().optional().describe('From when on it is refused; null: never.'),
   })
   .meta({ id: 'UpdateKeyRequest', description: 'What to change, as a merge patch: what is left out stays.' });
 

@@ -12,8 +12,8 @@
 import { z } from 'zod';
 import { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
+import { firstProblem } from '../domain/zod-problem.ts';
 import { readJson } from '../http/json.ts';
-import { firstProblem } from '../http/zod-problem.ts';
 import { type Condition, conditionOf, holds, type PolicyContext } from './policy-conditions.ts';
 import { matchesWildcard } from './wildcard.ts';
 

@@ -68,7 +68,14 @@ describe('an access key', () => {
     [{ name: 'a', scopes: [{ actions: ['send'], queues: ['**'] }] }, 'scopes[0].queues[0]'],
     [{ name: 'a', scopes: [{ actions: ['send'], queues: [''] }] }, 'scopes[0].queues[0]'],
     [{ name: 'a', scopes: [{ actions: ['send'], queues: ['*'], more: 1 }] }, 'scopes[0].more'],
-    [{ name: 'a', expiresAt: 'tomorrow' }, 'expiresAt'],
+    [
+      { name: 'a', scopes: [{ actions: ['send', 'readMetrics'], queues: ['orders', 'a*'] }] },
+      'scopes[0].queues: must hold "*", or the scope must leave out readMetrics, which is not done on queues',
+    ],
+    [{ name: 'a', scopes: [{ actions: ['manageKeys'], queues: ['a*'] }] }, 'scopes[0].queues: must hold "*"'],
+    [{ name: 'a', expiresAt: 'tomorrow' }, 'expiresAt: must be an instant such as "2027-01-31T12:00:00Z"'],
+    [{ name: 'a', expiresAt: '2027-02-30T00:00:00Z' }, 'expiresAt: must be an instant such as'],
+    [{ name: 'a', expiresAt: 5 }, 'expiresAt: must be a string'],
     [{ name: 'a', expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
     [{ name: 'a', account: '111111111111' }, 'account'],
     [{ name: 'a', keyId: 'SLUICEX3MPLK7Q2WV5AB' }, 'keyId'],
@@ -80,7 +87,7 @@ describe('an access key', () => {
       await admin.call('POST', '/v1/keys', { json }),
       400,
       'invalid_argument',
-      new RegExp(`^${name.replace(/[[\].]/g, '\\$&')}: `),
+      new RegExp(`^${name.replace(/[[\].*]/g, '\\$&')}${name.includes(': ') ? '' : ': '}`),
     );
     expect((await admin.call('GET', '/v1/keys')).json.items).toHaveLength(1);
   });

@@ -48,7 +48,8 @@ const typeNames: Readonly<Record<string, string>> = {
 };
 const typeName = (type: string): string => typeNames[type] ?? type;
 
-function sentence(issue: Issue): string {
+/** What would be right, to stand behind the name of what is wrong. */
+export function sentence(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
       if (!issue.message.endsWith('received undefined')) return `must be ${typeName(issue.expected)}`;
