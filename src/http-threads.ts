@@ -12,6 +12,7 @@ import type { Instant } from './domain/instant.ts';
 import type { Counted } from './metrics/metrics.ts';
 import { programFile } from './package.ts';
 import type { SqliteShare } from './storage/sqlite/engine.ts';
+import { StartupError } from './storage/startup-error.ts';
 
 /** What a thread begins with. */
 export type HttpThreadData = {
@@ -48,9 +49,25 @@ type Deps = Omit<HttpThreadData, 'share'> & {
   readonly onBroken: (cause: Error) => void;
 };
 
-/** Starts those that the configuration asks for beside the main thread; resolves when all of them listen. */
+/**
+ * Starts those that the configuration asks for beside the main thread; resolves when all of them listen. When one does
+ * not, the others are stopped. @throws StartupError
+ */
 export async function startHttpThreads(deps: Deps): Promise<HttpThreads> {
-  const threads = await Promise.all(Array.from({ length: deps.config.httpThreads - 1 }, () => startThread(deps)));
+  const starts = await Promise.allSettled(Array.from({ length: deps.config.httpThreads - 1 }, () => startThread(deps)));
+  const threads = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+  const failure = starts.find((start) => start.status === 'rejected');
+  if (failure !== undefined) {
+    await Promise.all(threads.map((thread) => thread.stop()));
+    const { reason: cause } = failure;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new StartupError(
+      `One of the ${deps.config.httpThreads} HTTP threads (SLUICE_HTTP_THREADS) did not start (${why}).`,
+      {
+        cause,
+      },
+    );
+  }
   return {
     async counted() {
       const all = await Promise.all(threads.map((thread) => thread.counted()));
@@ -67,18 +84,20 @@ async function startThread({ share: makeShare, expect, render, onBroken, ...rest
   const workerData: HttpThreadData = { ...rest, share };
   const thread = new Worker(programFile('http-thread'), { workerData, transferList: [share.port], name: 'http' });
   const tell = (message: HttpThreadHears, transfer: MessagePort[] = []) => thread.postMessage(message, transfer);
+  let isServing = false;
   let isStopping = false;
-  const ended = once(thread, 'exit');
+  // Not events.once, which would reject at an error, too.
+  const ended = new Promise((resolve) => thread.once('exit', resolve));
   await new Promise<void>((resolve, reject) => {
     thread.on('message', (message: HttpThreadSays) => {
-      if (message.says === 'serving') resolve();
-      else if (message.says === 'expect') expect(message.at);
+      if (message.says === 'serving') {
+        isServing = true;
+        resolve();
+      } else if (message.says === 'expect') expect(message.at);
       else render().then((text) => message.reply.postMessage(text), onBroken);
     });
-    const broken = (cause: Error) => {
-      reject(cause);
-      onBroken(cause);
-    };
+    // One that never served is a failed start, which is told in order.
+    const broken = (cause: Error) => (isServing ? onBroken(cause) : reject(cause));
     thread.on('error', broken);
     thread.on('exit', () => {
       if (!isStopping) broken(new Error('An HTTP thread ended.'));

@@ -186,6 +186,9 @@ async function joinAndListen(parts: Parts): Promise<Service> {
     expect: broker.upkeep.expect,
     render: async () => (await metrics?.render()) ?? '',
     onBroken,
+  }).catch(async (error: unknown) => {
+    await frontend.stop();
+    throw error;
   });
   broker.upkeep.start();
   const unwatch = watchWriter(clock, () => storage.health().stalledMs, onBroken);

@@ -145,6 +145,19 @@ describe('several HTTP threads', () => {
     });
   });
 
+  it('that do not start end the start with a sentence, and nobody listens any more', async () => {
+    const broken = `import { threadName } from 'node:worker_threads'; if (threadName === 'http') throw new Error('no room');`;
+    const failing = startServer(temporaryFolder(), {
+      SLUICE_HTTP_THREADS: '3',
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(broken)}`,
+    });
+    expect(await failing.ended).toEqual({
+      code: 1,
+      signal: null,
+      errorText: 'sluice: One of the 3 HTTP threads (SLUICE_HTTP_THREADS) did not start (no room).\n',
+    });
+  });
+
   it('are at least one and at most 64', async () => {
     for (const count of ['0', '65']) {
       const { code, errorText } = await runProgram(['config'], { SLUICE_HTTP_THREADS: count }).ended;
