@@ -35,6 +35,8 @@ type Report = {
   readonly queueCount: number;
   readonly messageCount: number;
   readonly brokenCount: number;
+  /** Of those that the server's upkeep keeps: it has not come to them yet. */
+  readonly lateCount: number;
   readonly findings: readonly Finding[];
 };
 
@@ -55,24 +57,37 @@ function examine(place: string): Report {
   }
 }
 
-function reportOf({ path, db, horizon, isServed }: Look): Report {
+function reportOf({ path, db, horizon, horizonTrouble, isServed }: Look): Report {
   const figure = (sql: string): number => db.prepare<[], number>(sql).pluck().get() ?? 0;
-  const findings = doctorOf(db)({ now: systemClock(instant(0)).now(), horizon, hasUpkeep: isServed });
+  const now = systemClock(instant(0)).now();
+  const findings = doctorOf(db)({ now, horizon, horizonTrouble, hasUpkeep: isServed });
   return {
     path,
     isServed,
     commitNumber: figure('select commit_number from engine_state'),
     queueCount: figure('select count(*) from queues'),
     messageCount: figure('select coalesce(sum(message_count), 0) from queue_counters'),
-    brokenCount: findings.filter(({ count }) => count > 0).length,
+    brokenCount: findings.filter(isBroken).length,
+    lateCount: findings.filter(isLate).length,
     findings,
   };
 }
 
+const isLate = ({ count, needsUpkeep }: Finding): boolean => count > 0 && needsUpkeep === true;
+const isBroken = (finding: Finding): boolean => finding.count > 0 && !isLate(finding);
+
+/** Upkeep works in slices, so that requests go on: it needs its time for what passed while there was no server. */
+const lateWords = 'upkeep has not come to them yet; if it does not within some minutes, look at the log';
+
 function asTable({ path, isServed, commitNumber, queueCount, messageCount, findings }: Report): string {
   const served = isServed ? ', being served' : '';
   const title = `${path}: ${messageCount} messages in ${queueCount} queues at commit ${commitNumber}${served}`;
-  const row = ({ promise, count, first }: Finding): string =>
-    count === 0 ? `  ok      ${promise}` : `  BROKEN  ${promise}: ${count}, such as ${JSON.stringify(first)}`;
+  const row = (finding: Finding): string => {
+    const { promise, count, first } = finding;
+    if (count === 0) return `  ok      ${promise}`;
+    return isLate(finding)
+      ? `  late    ${promise}: ${count}; ${lateWords}`
+      : `  BROKEN  ${promise}: ${count}, such as ${JSON.stringify(first)}`;
+  };
   return [title, ...findings.map(row)].join('\n');
 }

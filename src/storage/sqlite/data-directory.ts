@@ -97,6 +97,7 @@ export function isServed(directory: string): boolean {
   }
 }
 
+export const hasDatabase = (directory: string): boolean => existsSync(databasePath(directory));
 export const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 const horizonBytes = 32;
@@ -122,6 +123,17 @@ export function readHorizon(directory: string): { readonly epoch: Buffer; readon
   }
   if (bytes.length !== horizonBytes || bytes.readUInt32BE(28) !== crc32(bytes.subarray(0, 28))) return undefined;
   return { epoch: bytes.subarray(0, 16), commitNumber: Number(bytes.readBigUInt64BE(16)) };
+}
+
+export type HorizonTrouble = 'missing' | 'damaged';
+
+/** A look that falls into a write of the server may see half of it. */
+const horizonLooksMax = 3;
+
+/** Why the horizon proves nothing: acknowledged commits could be missing, and nobody would know. Undefined: it proves. */
+export function horizonTrouble(directory: string): HorizonTrouble | undefined {
+  for (let looks = 0; looks < horizonLooksMax; looks += 1) if (readHorizon(directory) !== undefined) return undefined;
+  return existsSync(join(directory, 'horizon')) ? 'damaged' : 'missing';
 }
 
 export function openHorizon(directory: string, epoch: Uint8Array): Horizon {

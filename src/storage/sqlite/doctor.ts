@@ -14,6 +14,7 @@
 import { SqliteError } from 'better-sqlite3';
 import type { Instant } from '../../domain/instant.ts';
 import { limits } from '../../domain/limits.ts';
+import type { HorizonTrouble } from './data-directory.ts';
 import type { Db } from './database.ts';
 import { hiddenWidths } from './ledger.ts';
 import { bytesOfId, numberOf, sentAtOf } from './message-id.ts';
@@ -28,6 +29,8 @@ export type Finding = {
   readonly count: number;
   /** The first of them, without bodies and secrets. */
   readonly first: readonly unknown[];
+  /** Upkeep keeps it, in slices: after a long downtime it is late for a while, and nothing is wrong. */
+  readonly needsUpkeep?: true;
 };
 
 export type Examination = {
@@ -35,6 +38,8 @@ export type Examination = {
   readonly now: Instant;
   /** The commit horizon beside the data, read before the examination; absent: nothing is said about it. */
   readonly horizon?: { readonly epoch: Uint8Array; readonly commitNumber: number } | undefined;
+  /** Why there is no horizon where there should be one. */
+  readonly horizonTrouble?: HorizonTrouble | undefined;
   /** A server is at work on the data: what has passed must be gone. */
   readonly hasUpkeep?: boolean | undefined;
 };
@@ -245,19 +250,23 @@ export function doctorOf(db: Db): (ask: Examination) => readonly Finding[] {
   const foreignKeys = db.prepare<[], unknown>('pragma foreign_key_check');
 
   const examine = (ask: Examination): readonly Finding[] => {
-    const { horizon, hasUpkeep = false } = ask;
+    const { horizon, horizonTrouble, hasUpkeep = false } = ask;
     const state = stateOf.get();
     // A server may have gone on since the caller looked at the clock.
     const now = Math.max(ask.now, state?.highWaterAt ?? 0);
     return [
       ...statements
         .filter(({ needsUpkeep = false }) => hasUpkeep || !needsUpkeep)
-        .map(({ promise, sql, statement }) =>
-          finding(promise, () => (sql.includes('@now') ? statement.iterate({ now }) : statement.iterate())),
-        ),
+        .map(({ promise, sql, statement, needsUpkeep }) => ({
+          ...finding(promise, () => (sql.includes('@now') ? statement.iterate({ now }) : statement.iterate())),
+          ...(needsUpkeep === true ? { needsUpkeep } : {}),
+        })),
       ...examineMessages(),
       examineDeduplications(),
       ...(horizon === undefined ? [] : [finding(horizonPromise, () => behind(state, horizon))]),
+      ...(horizonTrouble === undefined
+        ? []
+        : [finding(horizonPromise, () => [`the horizon is ${horizonTrouble}, so nobody can tell`])]),
       finding('SQLite finds the file whole', () => integrity.all().filter((sentence) => sentence !== 'ok')),
       finding('no row refers to one that is missing', () => foreignKeys.iterate()),
     ];

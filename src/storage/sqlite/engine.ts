@@ -5,7 +5,14 @@ import type { Instant } from '../../domain/instant.ts';
 import { type Draft, messageBytes } from '../../domain/message.ts';
 import type { Ids } from '../../ids.ts';
 import type { Change, CommitNotice, ReadyNotice, Storage } from '../port.ts';
-import { databasePath, networkFileSystem, readHorizon, walBytes } from './data-directory.ts';
+import {
+  databasePath,
+  hasDatabase,
+  horizonTrouble,
+  networkFileSystem,
+  readHorizon,
+  walBytes,
+} from './data-directory.ts';
 import { type Db, openReader } from './database.ts';
 import { brokenPromises, doctorOf } from './doctor.ts';
 import { createReads } from './reads.ts';
@@ -42,9 +49,12 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteStorage>
   const { directory, ids, log, now, dataBytesMax, acceptDataLoss, allowNetworkFileSystem } = options;
   const isFile = directory !== ':memory:';
   const settings = { directory, now, dataBytesMax, acceptDataLoss, allowNetworkFileSystem };
+  // New data have none yet.
+  const trouble = isFile && hasDatabase(directory) ? horizonTrouble(directory) : undefined;
   const isThreaded = isFile && options.hasOwnThread === true;
   const executor = isThreaded ? await executeInThread(settings) : executeHere({ ...settings, ids });
   if (isFile) warnOfNetworkFileSystem(directory, log);
+  if (trouble !== undefined) log.warn({ directory, horizon: trouble }, unprovenWords);
   const engine = createEngine(executor, isFile ? directory : undefined, options.elapsedMs ?? (() => 0));
   return {
     ...engine,
@@ -145,6 +155,9 @@ function connectionOf({ store }: Executor): Db {
 }
 
 const bytesOf = (drafts: readonly Draft[]): number => drafts.reduce((sum, draft) => sum + messageBytes(draft) + 512, 0);
+
+const unprovenWords =
+  'the commit horizon is missing or damaged: whether acknowledged commits are missing cannot be told; it begins anew';
 
 function warnOfNetworkFileSystem(directory: string, log: Logger): void {
   const name = networkFileSystem(directory);

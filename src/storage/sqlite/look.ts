@@ -7,7 +7,14 @@
 import Database from 'better-sqlite3';
 import { readMigrations } from '../migrate.ts';
 import { StartupError } from '../startup-error.ts';
-import { databasePath, isDirectory, isServed, readHorizon } from './data-directory.ts';
+import {
+  databasePath,
+  type HorizonTrouble,
+  horizonTrouble,
+  isDirectory,
+  isServed,
+  readHorizon,
+} from './data-directory.ts';
 import type { Db } from './database.ts';
 import type { Examination } from './doctor.ts';
 
@@ -17,6 +24,8 @@ export type Look = {
   readonly db: Db;
   /** As it was before the look began; undefined for a file on its own, or when it is damaged. */
   readonly horizon: Examination['horizon'];
+  /** Of a folder whose horizon proves nothing. */
+  readonly horizonTrouble: HorizonTrouble | undefined;
   readonly isServed: boolean;
   readonly close: () => void;
 };
@@ -37,7 +46,11 @@ export function openToLook(place: string): Look {
   try {
     requireThisSchema(db, path);
     return {
-      ...{ path, db, horizon, isServed: isFolder && isServed(place) },
+      path,
+      db,
+      horizon,
+      horizonTrouble: isFolder ? horizonTrouble(place) : undefined,
+      isServed: isFolder && isServed(place),
       close: () => db.close(),
     };
   } catch (error) {

@@ -175,10 +175,19 @@ describe('the data directory', () => {
     });
   });
 
-  it('starts when the horizon is damaged: then it proves nothing', async () => {
-    await stop(await start());
-    await writeFile(join(directory, 'horizon'), 'not a horizon');
-    await expect(start()).resolves.toBeDefined();
+  it.each([
+    ['damaged', (path: string) => writeFile(path, 'not a horizon')],
+    ['missing', (path: string) => rm(path)],
+  ] as const)('starts when the horizon is %s: then it proves nothing, which the log tells once', async (how, spoil) => {
+    const log = recordingLog();
+    await stop(await start({ log }));
+    expect(log.lines).toEqual([]);
+    await spoil(join(directory, 'horizon'));
+    await stop(await start({ log }));
+    await stop(await start({ log }));
+    expect(log.lines).toMatchObject([
+      { level: 40, directory, horizon: how, msg: expect.stringMatching(/^the commit horizon is missing or damaged/) },
+    ]);
   });
 
   it('tells the latest instant that was stored, so that time does not start before it', async () => {

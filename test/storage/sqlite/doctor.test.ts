@@ -1,5 +1,5 @@
 /** The doctor finds what breaks each promise, and only that; every promise is seen broken here. */
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -202,6 +202,17 @@ describe('the doctor', () => {
     expect(examine({ epoch: Buffer.alloc(16) })).toHaveLength(1);
   });
 
+  it.each(['missing', 'damaged'] as const)('says that a %s horizon proves nothing', (horizonTrouble) => {
+    const broken = doctorOf(filledStore().db)({ now, horizonTrouble }).filter(({ count }) => count > 0);
+    expect(broken).toEqual([
+      {
+        promise: 'every commit that was acknowledged is there',
+        count: 1,
+        first: [`the horizon is ${horizonTrouble}, so nobody can tell`],
+      },
+    ]);
+  });
+
   it('takes damage of the file itself for a finding', () => {
     const folder = temporaryFolder();
     const store = openStore({ directory: folder, ids: countingIds(), now });
@@ -253,12 +264,36 @@ describe('sluice doctor', () => {
     const db = new Database(join(folder, 'sluice.db'));
     db.exec("update messages set body = x'00'");
     db.close();
+    rmSync(join(folder, 'horizon'));
     const damaged = await doctor('--data-dir', folder);
     expect(damaged).toMatchObject({
       code: 1,
-      errorText: expect.stringMatching(/^sluice: 1 of \d+ promises do not hold/),
+      errorText: expect.stringMatching(/^sluice: 2 of \d+ promises do not hold/),
     });
     expect(damaged.text).toMatch(/BROKEN {2}a message is as it was sent: its checksum fits: 2, such as \[\d+,\d+\]/);
+    expect(damaged.text).toMatch(
+      /BROKEN {2}every commit .*: 1, such as \["the horizon is missing, so nobody can tell"\]/,
+    );
+  });
+
+  it('says what upkeep has not come to yet, as after a long downtime, and finds nothing wrong with it', async () => {
+    const folder = temporaryFolder();
+    const server = startServer(folder);
+    const queue = `${await server.url}/v1/queues/orders`;
+    await fetch(queue, { method: 'PUT' });
+    await fetch(`${queue}/messages`, { method: 'POST', body: 'hello' });
+    // As long ago as if no server had been there since: the one that is has not looked yet.
+    server.child.kill('SIGSTOP');
+    const db = new Database(join(folder, 'sluice.db'));
+    db.exec('update messages set enqueued_at = enqueued_at - 400000000, sent_at = sent_at - 400000000');
+    db.close();
+    const late = await doctor('--data-dir', folder);
+    expect(late).toMatchObject({ code: 0, errorText: '' });
+    expect(late.text).toMatch(/late {4}no message is there more than a minute after its retention: 1; upkeep has not/);
+    expect(JSON.parse((await doctor('--data-dir', folder, '--json')).text)).toMatchObject({
+      lateCount: 1,
+      brokenCount: 0,
+    });
   });
 
   it('says that it cannot look where the table of the state itself is damaged', async () => {
