@@ -465,7 +465,9 @@ export const queueOperations = (deps: RestDeps): readonly Operation[] => [
     doc: {
       tag: 'Queues',
       summary: 'Delete a queue',
-      description: 'The queue and all its messages.',
+      description:
+        'The queue and all its messages. Queues whose dead-letter queue it was keep its name: until a queue of that name ' +
+        'is there again, their messages are handed out past `maxReceiveCount`, and the log says so.',
       answers: { 204: { description: 'It is gone.' } },
       faults: ['queueNotFound'],
     },

@@ -189,6 +189,16 @@ describe('giving up on a message', () => {
     expect(json.hint).toContain('curl -X PATCH');
   });
 
+  it('is no reason to keep its dead-letter queue: once that is deleted, messages come past their maximum', async () => {
+    const { api } = await withHeld(withDlq);
+    expect((await api.delete('/v1/queues/orders-dlq')).status).toBe(204);
+    expect((await api.get('/v1/queues/orders')).json).toMatchObject(withDlq);
+    await api.clock.advance({ seconds: 30 });
+    for (let count = 0; count < withDlq.deadLetter.maxReceiveCount; count += 1) {
+      expect(await api.receive('orders', '?visibility=0s')).toHaveLength(1);
+    }
+  });
+
   it('names the dead-letter queue that is gone, and how to make it again', async () => {
     const { api, handle } = await withHeld(withDlq);
     await api.delete('/v1/queues/orders-dlq');
