@@ -164,6 +164,12 @@ const bans: readonly Ban[] = [
     except: /^src\/clock\.ts$|^test\/deep\/|^bench\//,
   },
   {
+    what: 'blocking waits but the last of a process that must end',
+    pattern: /\bAtomics\.wait\(/,
+    in: code,
+    except: /^src\/process-end\.ts$/,
+  },
+  {
     what: 'chance outside ids.ts',
     pattern: /\bMath\.random\(|\brandomUUID\(|\brandomInt\(/,
     in: code,

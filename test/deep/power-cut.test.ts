@@ -89,7 +89,10 @@ describe('a power cut of the whole disk', () => {
     let isOver = false;
     const onAck = (ack: Ack) => void acks.add(ack);
     const load = runMixedLoad({
-      ...{ url, deeds, number, onAck },
+      url,
+      deeds,
+      number,
+      onAck,
       random: chance(seed),
       isHeavy: false,
       isOver: () => isOver,

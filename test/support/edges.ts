@@ -14,6 +14,7 @@ import type { Draft, Message, Receipt, ReceivedMessage } from '../../src/domain/
 import { defaultAccount } from '../../src/domain/principal.ts';
 import { kindOfName } from '../../src/domain/queue.ts';
 import { type ReceiptSeal, receiptSeal } from '../../src/domain/receipt-handle.ts';
+import { restFaults, statusOfFault, wireCode } from '../../src/rest/errors.ts';
 import { buildServer, type Server } from '../../src/server.ts';
 import type { ReceiveAsk, SendAsk, Sent, SettleAsk, Settled, Settlement, Storage } from '../../src/storage/port.ts';
 import { type ManualClock, manualClock } from './clock.ts';
@@ -170,7 +171,7 @@ const textOf = ({ body }: Draft): string => Buffer.from(body).toString();
 
 // REST
 
-type Problem = { readonly code: string };
+type Problem = { readonly code: string; readonly status: number };
 type RestOutcome = {
   readonly messageId?: string;
   readonly sequenceNumber?: string;
@@ -190,21 +191,30 @@ type RestAnswer = {
   readonly visibleAt?: string;
 };
 
-/** snake_case of the wire → the code. */
-const codeOf = ({ code }: Problem): FaultCode =>
-  code.replace(/_[a-z]/g, (letters) => letters.slice(1).toUpperCase()) as FaultCode;
+/** What stands on the wire → the code. */
+const codes = new Map((Object.keys(restFaults) as FaultCode[]).map((code) => [wireCode(code), code]));
+/** @throws Error for what is no fault of the catalogue, or comes with another's status */
+function codeOf({ code, status }: Problem): FaultCode {
+  const known = codes.get(code);
+  if (known === undefined || statusOfFault(known) !== status) throw new Error(`REST answered ${status} ${code}.`);
+  return known;
+}
 const faultOf = (problem: Problem): FaultData => ({ fault: codeOf(problem), facts: {} }) as unknown as FaultData;
 
 function restEdge({ server, real, seal }: Behind): Edge {
   /** Answers that are no 2xx come as problems. */
   async function call(method: 'POST' | 'PATCH' | 'DELETE' | 'PUT', url: string, json?: unknown) {
     const answer = await server.inject({
-      ...{ method, url: `/v1/queues/${url}` },
+      method,
+      url: `/v1/queues/${url}`,
       ...(json === undefined ? {} : { headers: { 'content-type': 'application/json' }, payload: JSON.stringify(json) }),
     });
     const value = (answer.payload === '' ? {} : JSON.parse(answer.payload)) as RestAnswer;
     expect(answer.statusCode, answer.payload).toBeLessThan(500);
-    return { value, problem: answer.statusCode < 300 ? undefined : { code: value.code ?? '' } };
+    return {
+      value,
+      problem: answer.statusCode < 300 ? undefined : { code: value.code ?? '', status: answer.statusCode },
+    };
   }
   const orThrow = (problem: Problem | undefined): void => {
     if (problem !== undefined) throw new Fault(faultOf(problem));
@@ -229,7 +239,9 @@ function restEdge({ server, real, seal }: Behind): Edge {
   return {
     async send({ queue, drafts, isAtomic }) {
       const messages = drafts.map((draft) => ({
-        ...{ body: textOf(draft), groupId: draft.groupId, deduplicationId: draft.deduplicationId },
+        body: textOf(draft),
+        groupId: draft.groupId,
+        deduplicationId: draft.deduplicationId,
         delaySeconds: draft.delaySeconds,
       }));
       const { value, problem } = await call('POST', `${queue.name}/messages/batch?atomic=${isAtomic}`, { messages });
@@ -297,20 +309,37 @@ function isOfSqs({ queue, drafts, isAtomic }: SendAsk, isContentBased: boolean):
   return !isAtomic && drafts.length <= limits.sqsBatchEntriesMax && drafts.every(isGood);
 }
 
+/** SQS has one code for many mistakes; its sentence tells which one it is, of those that can be here. */
+const sqsSentences: readonly (readonly [FaultCode, RegExp])[] = [
+  ['delayTooLong', /Reason: DelaySeconds must be >= 0 and <= /],
+  ['attemptIdReused', /receiveRequestAttemptId is not valid anymore/],
+  ['receiptExpired', /The receipt handle has expired/],
+  ['visibilityTooLong', /Total VisibilityTimeout for the message is beyond the limit/],
+];
+
+/** @throws Error for what cannot be here */
+function faultOfSqs(code: string, message: string): FaultData {
+  const isGone = code === 'AWS.SimpleQueueService.NonExistentQueue';
+  const said =
+    code === 'InvalidParameterValue' ? sqsSentences.find(([, sentence]) => sentence.test(message)) : undefined;
+  const known = isGone ? 'queueNotFound' : said?.[0];
+  if (known === undefined) throw new Error(`SQS answered ${code}: ${message}`);
+  return { fault: known, facts: {} } as unknown as FaultData;
+}
+
 function sqsEdge(protocol: Protocol): (behind: Behind) => Edge {
   return ({ server, real, seal, memory }) => {
     const call = sqsCaller(server, protocol);
     const urlOf = (queue: string) => ({ QueueUrl: `http://queue.test/${defaultAccount}/${queue}` });
-    /** SQS has one code for many mistakes: which one it can be here is known to the caller. */
-    const orThrow = ({ error }: SqsAnswer, otherwise: FaultCode): void => {
-      if (error === undefined) return;
-      const isGone = error.code === 'AWS.SimpleQueueService.NonExistentQueue';
-      if (!isGone) expect(error.code, error.message).toBe('InvalidParameterValue');
-      throw new Fault({ fault: isGone ? 'queueNotFound' : otherwise, facts: {} } as unknown as FaultData);
+    const orThrow = ({ error }: SqsAnswer): void => {
+      if (error !== undefined) throw new Fault(faultOfSqs(error.code, error.message));
     };
     const entryOf = (draft: Draft, i: number): Members => ({
-      ...{ Id: `${i}`, MessageBody: textOf(draft), MessageGroupId: draft.groupId },
-      ...{ MessageDeduplicationId: draft.deduplicationId, DelaySeconds: draft.delaySeconds },
+      Id: `${i}`,
+      MessageBody: textOf(draft),
+      MessageGroupId: draft.groupId,
+      MessageDeduplicationId: draft.deduplicationId,
+      DelaySeconds: draft.delaySeconds,
     });
     const factsOf = ({ MessageId, Body, Attributes = {} }: SqsMessage) => ({
       messageId: MessageId,
@@ -327,13 +356,13 @@ function sqsEdge(protocol: Protocol): (behind: Behind) => Edge {
       if (!isOfSqs(ask, settings?.contentBasedDeduplication === true)) return undefined;
       const list = entries('SendMessageBatchRequestEntry', drafts.map(entryOf));
       const answer = await call('SendMessageBatch', { ...urlOf(queue.name), ...list });
-      orThrow(answer, 'storageFailed');
+      orThrow(answer);
       const { Successful = [], Failed = [] } = answer.result;
       return drafts.map((_draft, i) => {
         const done = Successful.find(({ Id }) => Id === `${i}`);
         if (done === undefined) {
-          expect(Failed.find(({ Id }) => Id === `${i}`)).toMatchObject({ Code: 'InvalidParameterValue' });
-          return { fault: 'delayTooLong', facts: {} } as unknown as FaultData;
+          const { Code = '', Message = '' } = Failed.find(({ Id }) => Id === `${i}`) ?? {};
+          return faultOfSqs(Code, Message);
         }
         const isDuplicate = memory.sent.has(done.MessageId);
         memory.sent.add(done.MessageId);
@@ -344,24 +373,27 @@ function sqsEdge(protocol: Protocol): (behind: Behind) => Edge {
 
     async function receive({ queue, limit, visibilitySeconds, attemptId }: ReceiveAsk): Promise<readonly Told[]> {
       const answer = await call('ReceiveMessage', {
-        ...{ ...urlOf(queue.name), MaxNumberOfMessages: limit, VisibilityTimeout: visibilitySeconds },
-        ...{ WaitTimeSeconds: 0, ReceiveRequestAttemptId: attemptId, MessageSystemAttributeNames: ['All'] },
+        ...urlOf(queue.name),
+        MaxNumberOfMessages: limit,
+        VisibilityTimeout: visibilitySeconds,
+        WaitTimeSeconds: 0,
+        ReceiveRequestAttemptId: attemptId,
+        MessageSystemAttributeNames: ['All'],
       });
-      orThrow(answer, 'attemptIdReused');
+      orThrow(answer);
       return (answer.result.Messages ?? []).map((one) => ({ handle: one.ReceiptHandle, facts: factsOf(one) }));
     }
 
     async function settle(queue: string, settlement: Settlement): Promise<Done | FaultData> {
       const members = { ...urlOf(queue), ReceiptHandle: seal.seal(settlement.receipt) };
       if (settlement.does !== 'extend') {
-        orThrow(await call('DeleteMessage', members), 'receiptExpired');
+        orThrow(await call('DeleteMessage', members));
         return { visibleAt: null };
       }
       const VisibilityTimeout = settlement.visibilitySeconds;
       const { error } = await call('ChangeMessageVisibility', { ...members, VisibilityTimeout });
       if (error === undefined) return { visibleAt: 'untold' };
-      expect(error.code, error.message).toBe('InvalidParameterValue');
-      return { fault: 'visibilityTooLong', facts: {} } as unknown as FaultData;
+      return faultOfSqs(error.code, error.message);
     }
 
     return {
@@ -374,7 +406,7 @@ function sqsEdge(protocol: Protocol): (behind: Behind) => Edge {
           : undefined,
       more: {
         async deleteQueue({ queue }) {
-          orThrow(await call('DeleteQueue', urlOf(queue.name)), 'queueNotFound');
+          orThrow(await call('DeleteQueue', urlOf(queue.name)));
         },
       },
     };

@@ -108,8 +108,18 @@ export class Model {
   create(id: number, name: string, settings: ModelSettings): void {
     const totals = { sent: 0, received: 0, redelivered: 0, deleted: 0, deadLettered: 0, redriven: 0 };
     this.queues.set(name, {
-      ...{ id, name, isFifo: name.endsWith('.fifo'), settings, delaySeconds: 0, deadLetter: null, totals },
-      ...{ messages: [], ghosts: [], dedups: [], attempts: new Map(), lastSequence: 0 },
+      id,
+      name,
+      isFifo: name.endsWith('.fifo'),
+      settings,
+      delaySeconds: 0,
+      deadLetter: null,
+      totals,
+      messages: [],
+      ghosts: [],
+      dedups: [],
+      attempts: new Map(),
+      lastSequence: 0,
     });
   }
 
@@ -167,15 +177,20 @@ export class Model {
     if (draft.body === '') return { is: 'fault', code: 'emptyBody' };
     const delay = queue.isFifo ? queue.delaySeconds : (draft.delaySeconds ?? queue.delaySeconds);
     const fresh = () => ({
-      ...{ body: draft.body, groupId: draft.groupId, sentAt: this.now, enqueuedAt: this.now, order: this.nextOrder() },
-      ...{
-        visibleAt: this.now + delay * 1000,
-        heldUntil: 0,
-        receiveCount: 0,
-        firstReceivedAt: null,
-        lastReceivedAt: 0,
-      },
-      ...{ newest: null, source: null, failures: {}, hasMoved: false },
+      body: draft.body,
+      groupId: draft.groupId,
+      sentAt: this.now,
+      enqueuedAt: this.now,
+      order: this.nextOrder(),
+      visibleAt: this.now + delay * 1000,
+      heldUntil: 0,
+      receiveCount: 0,
+      firstReceivedAt: null,
+      lastReceivedAt: 0,
+      newest: null,
+      source: null,
+      failures: {},
+      hasMoved: false,
     });
     if (!queue.isFifo) {
       if (draft.deduplicationId !== null) return { is: 'fault', code: 'deduplicationIdNotAllowed' };

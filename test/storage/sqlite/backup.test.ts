@@ -38,7 +38,9 @@ async function open(directory: string): Promise<Storage> {
 const send = async (storage: Storage, body: string) =>
   nth(
     await storage.send({
-      ...{ queue, isAtomic: false, now },
+      queue,
+      isAtomic: false,
+      now,
       drafts: [{ ...draftOf(body), groupId: 'g', deduplicationId: `id of ${body.slice(0, 10)}` }],
     }),
   );

@@ -38,7 +38,11 @@ function fill(store: Store): void {
   const answer = run('receive', { ...named('q.fifo'), limit: 2, bytesMax: 1_000_000, attemptId: 'a' }) as ReceiveAnswer;
   expect(answer.messages).toHaveLength(2);
   run('startRedrive', {
-    ...{ taskId: 'task', source: named('q-dlq').queue, destination: 'q', ratePerSecond: null, limit: null },
+    taskId: 'task',
+    source: named('q-dlq').queue,
+    destination: 'q',
+    ratePerSecond: null,
+    limit: null,
   });
 }
 

@@ -67,7 +67,10 @@ describe.each(schemas)('data of schema %i', (schema) => {
     storage.receive({ queue: ref(name), limit: 100, bytesMax: 1_000_000, attemptId, now: at });
   const send = (storage: Storage, name: string, draft: Parameters<typeof draftOf>[0], at: Instant, key?: string) =>
     storage.send({
-      ...{ queue: ref(name), drafts: [draftOf(draft)], isAtomic: false, now: at },
+      queue: ref(name),
+      drafts: [draftOf(draft)],
+      isAtomic: false,
+      now: at,
       idempotency: key === undefined ? undefined : { key, fingerprint: 'f' },
     });
   async function finishUpkeep(storage: Storage, from: Instant): Promise<void> {
@@ -95,7 +98,8 @@ describe.each(schemas)('data of schema %i', (schema) => {
       const page = await storage.peek({ queue: ref(queue.name), state: 'all', limit: 100, now });
       const shown = page.items.map((message) => ({
         ...message,
-        ...{ body: Buffer.from(message.body).toString(), attributes: [...message.attributes] },
+        body: Buffer.from(message.body).toString(),
+        attributes: [...message.attributes],
       }));
       expect(shown).toMatchObject(queue.messages);
     }
