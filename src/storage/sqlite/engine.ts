@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Instant } from '../../domain/instant.ts';
 import { type Draft, messageBytes } from '../../domain/message.ts';
 import type { Ids } from '../../ids.ts';
-import type { Change, CommitNotice, ReadyNotice, Storage } from '../port.ts';
+import type { Change, CommitNotice, ReadyNotice, Storage, StorageHealth } from '../port.ts';
 import {
   databasePath,
   hasDatabase,
@@ -74,28 +74,27 @@ export function joinSqlite({ port, directory, ...opened }: SqliteShare, elapsedM
 function createEngine(executor: Executor, directory: string | undefined, elapsedMs: () => number): Storage {
   // Data in memory has one connection: reads run between the transactions, which are never open across turns.
   const reader: Db = directory === undefined ? connectionOf(executor) : openReader(databasePath(directory));
-  const reads = createReads(reader);
-  let examine: ReturnType<typeof doctorOf> | undefined;
-  const onReady: ((notice: ReadyNotice) => void)[] = [];
-  const onCommit: ((notice: CommitNotice) => void)[] = [];
-  const onChange: ((change: Change) => void)[] = [];
-  const onFatal: ((cause: Error) => void)[] = [];
-  const writer = new Writer(
-    executor,
-    {
-      ready: tellAll(onReady),
-      commit: tellAll(onCommit),
-      change: tellAll(onChange),
-      fatal: tellAll(onFatal),
-    },
-    elapsedMs,
-  );
-
+  const { listeners, listening } = createListeners();
+  const writer = new Writer(executor, listeners, elapsedMs);
   return {
     name: 'sqlite',
     sealSecret: executor.sealSecret,
     highWaterAt: executor.highWaterAt,
-    ...reads,
+    ...createReads(reader),
+    ...writesThrough(writer),
+    ...listening,
+    health: () => healthOf(writer, reader, directory),
+    audit: auditOf(reader, directory),
+    async close() {
+      if (directory !== undefined) reader.close();
+      await writer.close();
+    },
+  };
+}
+
+/** Each waits for its turn in a commit. */
+const writesThrough = (writer: Writer) =>
+  ({
     putQueue: (ask) => writer.submit('putQueue', ask),
     updateQueue: (ask) => writer.submit('updateQueue', ask),
     async deleteQueue(ask) {
@@ -118,28 +117,42 @@ function createEngine(executor: Executor, directory: string | undefined, elapsed
       await writer.submit('deleteKey', ask);
     },
     upkeep: (ask) => writer.submit('upkeep', ask),
-    onReady: (listener) => void onReady.push(listener),
-    onCommit: (listener) => void onCommit.push(listener),
-    onChange: (listener) => void onChange.push(listener),
-    onFatal: (listener) => void onFatal.push(listener),
-    health: () => ({
-      canWrite: !writer.hasFailed,
-      isFull: writer.isFull,
-      pendingRequestCount: writer.pendingRequestCount,
-      pendingBytes: writer.pendingBytes,
-      walBytes: directory === undefined ? 0 : walBytes(directory),
-      dataBytes: usedBytes(reader),
-      stalledMs: writer.stalledMs,
-    }),
-    async audit({ now }) {
-      examine ??= doctorOf(reader);
-      const horizon = directory === undefined ? undefined : readHorizon(directory);
-      return brokenPromises(examine({ now, horizon }));
-    },
-    async close() {
-      if (directory !== undefined) reader.close();
-      await writer.close();
-    },
+  }) satisfies Partial<Storage>;
+
+/** What the writer tells, and how others come to listen to it. */
+function createListeners() {
+  const ready: ((notice: ReadyNotice) => void)[] = [];
+  const commit: ((notice: CommitNotice) => void)[] = [];
+  const change: ((change: Change) => void)[] = [];
+  const fatal: ((cause: Error) => void)[] = [];
+  return {
+    listeners: { ready: tellAll(ready), commit: tellAll(commit), change: tellAll(change), fatal: tellAll(fatal) },
+    listening: {
+      onReady: (listener) => void ready.push(listener),
+      onCommit: (listener) => void commit.push(listener),
+      onChange: (listener) => void change.push(listener),
+      onFatal: (listener) => void fatal.push(listener),
+    } satisfies Partial<Storage>,
+  };
+}
+
+const healthOf = (writer: Writer, reader: Db, directory: string | undefined): StorageHealth => ({
+  canWrite: !writer.hasFailed,
+  isFull: writer.isFull,
+  pendingRequestCount: writer.pendingRequestCount,
+  pendingBytes: writer.pendingBytes,
+  walBytes: directory === undefined ? 0 : walBytes(directory),
+  dataBytes: usedBytes(reader),
+  stalledMs: writer.stalledMs,
+});
+
+/** The statements are prepared when it is first asked. */
+function auditOf(reader: Db, directory: string | undefined): Storage['audit'] {
+  let examine: ReturnType<typeof doctorOf> | undefined;
+  return async ({ now }) => {
+    examine ??= doctorOf(reader);
+    const horizon = directory === undefined ? undefined : readHorizon(directory);
+    return brokenPromises(examine({ now, horizon }));
   };
 }
 
