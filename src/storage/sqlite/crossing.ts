@@ -52,7 +52,12 @@ class Bodies {
   }
 }
 
-/** @returns a function that takes out the next body, as a window into the block */
+/**
+ * Who keeps a window keeps the block: the bodies of one commit, so of up to `commitRequestsMax` receives. An answer in JSON
+ * or XML lets go of it when it is written; a message as it is, which is sent from the window, when its reader has taken it
+ * or is left as too slow. Its copy would cost 0.3 ms for a mebibyte.
+ * @returns a function that takes out the next body, as a window into the block
+ */
 function unload({ buffer, byteOffset }: Uint8Array<ArrayBuffer>): (length: number) => Buffer {
   let at = byteOffset;
   return (length) => {
