@@ -18,6 +18,7 @@ import { type Access, createGate, type Gate, isRepeated } from './http/authentic
 import { authorize } from './http/authorization.ts';
 import { documentBytesMax, takeBytes } from './http/bodies.ts';
 import { answerClientError, answerConnect } from './http/client-errors.ts';
+import { trackDepartures } from './http/departures.ts';
 import { mountDocs } from './http/docs.ts';
 import { endLines } from './http/line-end.ts';
 import type { RequestMetrics } from './http/metrics.ts';
@@ -43,7 +44,7 @@ export type ServerDeps = {
   readonly version: string;
   readonly access: Access;
   readonly isReady: () => Readiness;
-  /** HTTP threads of this process, between which memory for bodies and connections are divided. Default: 1. */
+  /** HTTP threads of this process, between which memory for bodies and answers, and connections, are divided. Default: 1. */
   readonly threadCount?: number | undefined;
   /** Default: that of `httpLimits`. */
   readonly stillnessMsMax?: number | undefined;
@@ -64,7 +65,7 @@ export const httpLimits = {
   requestTimeoutMs: 0,
   keepAliveTimeoutMs: 65_000,
   /** How long nothing may move on a connection with a request in hand: longer than any long poll. Who does not read an
-   *  answer holds it in memory no longer. */
+   *  answer holds it in memory for twice as long at most: Node.js begins anew when it finds that a part has gone out. */
   stillnessMsMax: 60_000,
   connectionsCheckMs: 5_000,
   requestsPerSocketMax: 10_000,
@@ -84,6 +85,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   const routes = listRoutes(app);
   const arrivals = trackArrivals(clock, deps.threadCount);
   app.decorate('arrivals', arrivals);
+  trackDepartures(app, deps.threadCount);
 
   admitRequests(app, clock);
   endSilentConnections(app, clock);

@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { actions } from '../src/domain/action.ts';
 import { limits } from '../src/domain/limits.ts';
 import { type OwnSettingName, ownSettingNames, queueSettings } from '../src/domain/queue-attributes.ts';
+import { arrivalLimits } from '../src/http/arrivals.ts';
+import { httpLimits } from '../src/server.ts';
 import { sqsActions } from '../src/sqs/actions.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -29,6 +31,7 @@ const number = (value: number): string => value.toLocaleString('en');
 const kibibyte = 1_024;
 const bytes = (value: number): string =>
   value % kibibyte ** 2 === 0 ? `${number(value / kibibyte ** 2)} MiB` : `${number(value / kibibyte)} KiB`;
+const seconds = (ms: number): string => `${ms / 1_000} seconds`;
 const days = (seconds: number): string => `${seconds / 86_400} days`;
 
 /** What users come upon, in the words of the README. */
@@ -58,7 +61,22 @@ const limitRows: readonly (readonly [of: string, most: string])[] = [
   ['the reason of a failure', `${number(limits.reasonCharsMax)} characters`],
   ['access keys', number(limits.keysPerAccountMax)],
   ['the rate of a redrive', `${number(limits.redriveRatePerSecondMax)} messages a second`],
-  ['bodies of requests on their way in, all together', bytes(limits.bodiesHeldBytesMax)],
+  [
+    'bodies of requests on their way in, all together',
+    `${bytes(limits.bodiesHeldBytesMax)}, large ones ${number(limits.largeBodiesHeldBytesMax / kibibyte ** 2)}`,
+  ],
+  [
+    'messages in answers that are not read yet, all together',
+    `${bytes(limits.answersHeldBytesMax)}, large ones ${number(limits.largeAnswersHeldBytesMax / kibibyte ** 2)}`,
+  ],
+  ['connections, requests on one', `${number(httpLimits.connectionsMax)}, ${number(httpLimits.requestsPerSocketMax)}`],
+  [
+    'headers of a request',
+    `${bytes(httpLimits.headerBytesMax)}, ${httpLimits.headersMax} of them, within ${seconds(httpLimits.headersTimeoutMs)}`,
+  ],
+  ['a body that is no upload of lines', `within ${arrivalLimits.wholeBodySecondsMax} seconds`],
+  ['stillness on a connection with a request in hand', seconds(httpLimits.stillnessMsMax)],
+  ['an answer that its client does not read', `left within ${seconds(2 * httpLimits.stillnessMsMax)}`],
 ];
 
 type Bounded = {

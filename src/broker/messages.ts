@@ -5,7 +5,14 @@ import type { Clock } from '../clock.ts';
 import { Fault, type FaultData, isFault, orThrow } from '../domain/errors.ts';
 import { type Instant, secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
-import type { Draft, Message, MessageState, Receipt, ReceivedMessage } from '../domain/message.ts';
+import {
+  bytesOfAll,
+  type Draft,
+  type Message,
+  type MessageState,
+  type Receipt,
+  type ReceivedMessage,
+} from '../domain/message.ts';
 import { anonymousId, authorize, type Principal } from '../domain/principal.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import type { ReceiptSeal } from '../domain/receipt-handle.ts';
@@ -46,6 +53,16 @@ export type ReceiveOptions = {
   readonly attemptId?: string | undefined;
   /** Aborted when the client has gone: nothing is received for it any more, and what was received goes back. */
   readonly signal?: AbortSignal | undefined;
+  /** Absent: there is room for whatever comes. */
+  readonly room?: AnswerRoom | undefined;
+};
+
+/** Memory for messages that their receiver has not read yet. */
+export type AnswerRoom = {
+  /** So many bytes are asked for at most; one message always is. */
+  readonly freeBytes: () => number;
+  /** Told how many bytes have come; the fault says that there is no room, and they go back. */
+  readonly hold: (bytes: number) => Fault | undefined;
 };
 
 export type Messages = {
@@ -57,7 +74,8 @@ export type Messages = {
     options?: SendOptions,
   ) => Promise<readonly (Sent | FaultData)[]>;
   /** Up to `max` messages, waiting for the first; empty when the wait ends without one.
-   *  @throws queueNotFound, tooManyInFlight, tooManyWaiters, attemptIdReused; credentialsInvalid when the key ends */
+   *  @throws queueNotFound, tooManyInFlight, tooManyWaiters, attemptIdReused, overloaded; credentialsInvalid when the key
+   *  ends */
   readonly receive: (
     principal: Principal,
     queue: QueueName,
@@ -108,14 +126,17 @@ export function createMessages({ storage, clock, log, waiters, keys, seal }: Dep
     const answer = await storage.receive({
       queue: ref(principal, queue),
       limit: options.max,
-      bytesMax: limits.receiveBytesMax,
+      bytesMax: Math.min(limits.receiveBytesMax, options.room?.freeBytes() ?? limits.receiveBytesMax),
       visibilitySeconds: options.visibilitySeconds,
       attemptId: options.attemptId,
       now: clock.now(),
     });
     const { queueId, missingDeadLetterQueue: missing } = answer;
     if (missing !== undefined) warnOfMissing(queue, queueId, missing);
-    return answer;
+    const refusal = answer.messages.length === 0 ? undefined : options.room?.hold(bytesOfAll(answer.messages));
+    if (refusal === undefined) return answer;
+    await giveBack(principal, queue, options, answer);
+    throw refusal;
   };
 
   /** When each queue was last warned of. */

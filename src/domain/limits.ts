@@ -39,6 +39,10 @@ export const limits = {
   bodiesHeldBytesMax: 64 * 1_048_576,
   largeBodiesHeldBytesMax: 48 * 1_048_576,
   smallBodyBytesMax: 65_536,
+  /** Messages in answers that clients have not read yet, in memory all together: beyond it receives and looks are refused
+   *  with 503, and what was received for them goes back. Large ones stop short of it, as bodies do. */
+  answersHeldBytesMax: 64 * 1_048_576,
+  largeAnswersHeldBytesMax: 48 * 1_048_576,
   /** Settings of queues kept at hand: about 4,000 queues without policies. */
   settingsKeptBytesMax: 4 * 1_048_576,
   jsonDepthMax: 32,
@@ -150,4 +154,6 @@ export const limits = {
   /** One commit: enough to share an fsync among many, short enough that nobody waits long behind it. */
   commitRequestsMax: 512,
   commitBytesMax: 4 * 1_048_576,
+  /** Message bytes after which a commit gives out no more: further receives wait for a later one, for the same reason. */
+  commitGivenBytesMax: 4 * 1_048_576,
 } as const;

@@ -162,6 +162,9 @@ export function messageBytes(draft: Pick<Draft, 'body' | 'attributes'>): number 
   return bytes;
 }
 
+export const bytesOfAll = (messages: readonly Pick<Draft, 'body' | 'attributes'>[]): number =>
+  messages.reduce((sum, message) => sum + messageBytes(message), 0);
+
 /** A draft that a queue took: what the queue's settings and type make of it. */
 export type Admitted = {
   readonly bytes: number;

@@ -24,7 +24,8 @@ export type Arrivals = {
   /** The body is there, or is read by someone who looks after it: its time is no longer watched. */
   readonly arrived: (request: FastifyRequest) => void;
   /**
-   * From now on the request holds so many bytes in all; less than before gives room back.
+   * From now on the request holds so many bytes in all; less than before gives room back. What is alone may have all
+   * threads' room, since the part of one may be less than the largest body.
    * @returns overloaded when it is more than before and there is no room
    */
   readonly hold: (request: FastifyRequest, bytes: number) => Fault | undefined;
@@ -97,7 +98,8 @@ export function trackArrivals(clock: Clock, shareCount = 1): Arrivals {
       const more = bytes - request.heldBytes;
       // Large bodies leave some room, so that a few slow uploads do not shut out everybody's small messages.
       const bytesMax = bytes > limits.smallBodyBytesMax ? limits.largeBodiesHeldBytesMax : limits.bodiesHeldBytesMax;
-      if (more > 0 && heldBytes + more > bytesMax / shareCount) return Fault.of('overloaded', {});
+      const isAlone = heldBytes === request.heldBytes;
+      if (more > 0 && heldBytes + more > bytesMax / (isAlone ? 1 : shareCount)) return Fault.of('overloaded', {});
       heldBytes += more;
       request.heldBytes = bytes;
       return undefined;

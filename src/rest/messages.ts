@@ -2,8 +2,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { limits } from '../domain/limits.ts';
-import { type Message, messageState } from '../domain/message.ts';
+import { bytesOfAll, type Message, messageBytes, messageState } from '../domain/message.ts';
 import { sealCursor } from '../http/cursor.ts';
+import { readForAnswer } from '../http/departures.ts';
 import type { Operation } from '../http/operation.ts';
 import { choice, cursor, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
@@ -29,11 +30,17 @@ const peekQuery = {
 
 async function peek({ broker, clock }: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<string> {
   const query = readQuery(peekQuery, request.query);
-  const page = await broker.messages.peek(request.principal, queueOf(request), {
+  const ask = {
     state: query.state ?? 'all',
     limit: query.limit ?? limits.peekMessagesDefault,
     cursor: query.cursor,
-  });
+  } as const;
+  const page = await readForAnswer(
+    reply,
+    limits.receiveBytesMax,
+    () => broker.messages.peek(request.principal, queueOf(request), ask),
+    ({ items }) => bytesOfAll(items),
+  );
   const items = page.items.map((message) => viewOf(message, clock));
   const next = page.nextCursor === null ? '' : `,"nextCursor":"${sealCursor(page.nextCursor)}"`;
   reply.header('content-type', jsonType);
@@ -44,7 +51,12 @@ const viewOf = (message: Message, clock: RestDeps['clock']): string =>
   peekedJson(message, messageState(message, clock.now()));
 
 async function getMessage({ broker, clock }: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<string> {
-  const message = await broker.messages.get(request.principal, queueOf(request), messageOf(request));
+  const message = await readForAnswer(
+    reply,
+    limits.messageBytesMax,
+    () => broker.messages.get(request.principal, queueOf(request), messageOf(request)),
+    messageBytes,
+  );
   reply.header('content-type', jsonType);
   return viewOf(message, clock);
 }

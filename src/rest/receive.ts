@@ -8,6 +8,7 @@ import type { Attributes } from '../domain/message.ts';
 import { kindOfName } from '../domain/queue.ts';
 import { requireNoBody } from '../http/bodies.ts';
 import { clientGone } from '../http/client-gone.ts';
+import { roomFor } from '../http/departures.ts';
 import type { HeaderDoc, Operation } from '../http/operation.ts';
 import { invalid, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
@@ -55,6 +56,7 @@ function receiveOptions(
     visibilitySeconds: query.visibility,
     attemptId: query.attempt,
     signal: clientGone(reply),
+    room: roomFor(reply),
   };
 }
 

@@ -5,9 +5,10 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { limits } from '../domain/limits.ts';
-import { type Message, messageBytes, messageState } from '../domain/message.ts';
+import { bytesOfAll, type Message, messageBytes, messageState } from '../domain/message.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import { bytesOf } from '../http/bodies.ts';
+import { readForAnswer } from '../http/departures.ts';
 import { prefersJson } from '../http/media-type.ts';
 import type { ActionContext } from './action.ts';
 import { attributeFilter, messageShape, systemAttributesAsked, writeMessage } from './message.ts';
@@ -37,9 +38,8 @@ export async function peekMessages(
   ]);
   const system = systemAttributesAsked({ AttributeNames: ['All'] });
   const filter = attributeFilter(['All']);
-  const messages = (await all(name, context, shown)).map((message) =>
-    writeMessage(message, noReceipt, system, filter, context),
-  );
+  const found = await readForAnswer(reply, limits.receiveBytesMax, () => all(name, context, shown), bytesOfAll);
+  const messages = found.map((message) => writeMessage(message, noReceipt, system, filter, context));
   reply.header('x-amzn-requestid', requestId);
   if (prefersJson(request.headers.accept)) {
     return reply.header('content-type', 'application/json').send(Buffer.from(writeJsonForm(messages, requestId)));

@@ -3,8 +3,11 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
+import { defaultAccount } from '../../src/domain/principal.ts';
+import { QueueName } from '../../src/domain/queue-attributes.ts';
 import { httpLimits } from '../../src/server.ts';
 import { type Api, type ApiOptions, nth, openApi } from '../support/api.ts';
+import { draftOf } from '../support/storage.ts';
 
 async function listening(options: ApiOptions = {}): Promise<{ api: Api; port: number }> {
   const api = await openApi(options);
@@ -22,6 +25,10 @@ async function open(port: number): Promise<Socket> {
 async function exchange(port: number, request: string | Buffer): Promise<string> {
   const socket = await open(port);
   socket.write(request);
+  return all(socket);
+}
+
+async function all(socket: Socket): Promise<string> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   await once(socket, 'close');
@@ -253,6 +260,18 @@ describe('bodies under way', () => {
     expect((await api.post(batches, { json: { messages: [{ body: 1 }] } })).status).toBe(200);
   });
 
+  it('find room in one of many threads, too, when they are alone in it', async () => {
+    const { api, port } = await listening({ threadCount: 64 });
+    await api.queue('orders');
+    const [first] = await begin(port, batches, limits.batchBytesMax, 1);
+    await until(api, () => api.server.arrivals.heldBytes() === limits.batchBytesMax);
+    const refused = nth(await begin(port, batches, limits.batchBytesMax, 1));
+    const [answer] = (await once(refused, 'data')) as [Buffer];
+    expect(statusOf(answer.toString())).toBe(503);
+    for (const socket of [first, refused]) socket?.destroy();
+    await until(api, () => api.server.arrivals.heldBytes() === 0);
+  });
+
   const large = 'a'.repeat(1_000_000);
   it.each([
     { what: 'bodies', options: 'atomic=true', line: `"${large}"` },
@@ -352,6 +371,87 @@ describe('a client that does not read', () => {
     await left;
     socket.destroy();
     expect(await api.counts('orders')).toEqual([0, 8, 0]);
+  });
+
+  /** Bodies that do not fit into what the system keeps of a connection. */
+  const bodyBytes = 1_000_000;
+  /** Answers of eight such messages that have room together. */
+  const answerCount = Math.floor(limits.largeAnswersHeldBytesMax / (8 * bodyBytes));
+
+  async function fill(api: Api, count: number, bytes = bodyBytes): Promise<void> {
+    const drafts = Array.from({ length: count }, () => draftOf('x'.repeat(bytes)));
+    const queue = { account: defaultAccount, name: QueueName.parse('orders') };
+    await api.storage.send({ queue, drafts, isAtomic: false, now: api.clock.now() });
+  }
+
+  /** Asks on one connection each, and reads nothing. */
+  async function ask(port: number, request: string, count: number): Promise<Socket[]> {
+    const sockets = await Promise.all(Array.from({ length: count }, async () => (await open(port)).pause()));
+    for (const socket of sockets) socket.write(`${request} HTTP/1.1\r\n${host}\r\n\r\n`);
+    return sockets;
+  }
+
+  it('holds no more than the limit with others: what is received beyond it goes back at once', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    // Six answers of eight such messages leave no room for another one.
+    const bytes = 1_040_000;
+    await fill(api, 8 * (answerCount + 1), bytes);
+    const receive = '/v1/queues/orders/messages/receive';
+    const sockets = await ask(port, `POST ${receive}?max=8`, answerCount);
+    await until(api, () => api.server.departures.heldBytes() === answerCount * 8 * bytes);
+    const refused = await exchange(port, head([`POST ${receive}?max=8 HTTP/1.1`, host]));
+    expect(statusOf(refused)).toBe(503);
+    expect(refused).toMatch(/^retry-after: 1\r$/im);
+    expect(await api.counts('orders')).toEqual([8, answerCount * 8, 0]);
+    const sqs = await exchange(
+      port,
+      head([`GET /000000000000/orders?Action=ReceiveMessage&MaxNumberOfMessages=8 HTTP/1.1`, host]),
+    );
+    expect(statusOf(sqs)).toBe(503);
+    expect(sqs).toContain('<Code>ServiceUnavailable</Code>');
+    expect(await api.counts('orders')).toEqual([8, answerCount * 8, 0]);
+    // Small ones find room beside them; and there is room again for all when the others have gone.
+    await api.queue('small');
+    await api.send('small', 'x');
+    expect((await api.post('/v1/queues/small/messages/receive')).json.messages).toHaveLength(1);
+    for (const socket of sockets) socket.destroy();
+    await until(api, () => api.server.departures.heldBytes() === 0);
+    const received = await api.post(`${receive}?max=8`);
+    expect(received.text.match(/"receiveCount":1[,}]/g)).toHaveLength(8);
+  });
+
+  it('leaves to others as many messages as there is room for', async () => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    await fill(api, 8 * (answerCount + 1));
+    const receive = '/v1/queues/orders/messages/receive?max=8';
+    const sockets = await ask(port, `POST ${receive}`, answerCount);
+    await until(api, () => api.server.departures.heldBytes() === answerCount * 8 * bodyBytes);
+    const fitting = Math.floor(limits.largeAnswersHeldBytesMax / bodyBytes) % 8;
+    expect((await api.post(receive)).json.messages).toHaveLength(fitting);
+    for (const socket of sockets) socket.destroy();
+    await until(api, () => api.server.departures.heldBytes() === 0);
+    expect((await api.post(receive)).json.messages).toHaveLength(8 - fitting);
+  });
+
+  it.each([
+    ['looks', 'GET /v1/queues/orders/messages?limit=8'],
+    ['looks of the other kind', 'GET /_aws/sqs/messages?QueueUrl=http://localhost/000000000000/orders'],
+  ])('holds no more than the limit by many requests on one connection: %s', async (_what, request) => {
+    const { api, port } = await listening();
+    await api.queue('orders');
+    await fill(api, 8);
+    const socket = (await open(port)).pause();
+    const count = 100;
+    const asked = `${request} HTTP/1.1\r\n${host}\r\n\r\n`.repeat(count - 1);
+    socket.write(`${asked}${head([`${request} HTTP/1.1`, host])}`);
+    await until(api, () => api.server.departures.heldBytes() === answerCount * 8 * bodyBytes);
+    const answers = await all(socket.resume());
+    const statuses = [...answers.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+    expect(statuses).toHaveLength(count);
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
+    await until(api, () => api.server.departures.heldBytes() === 0);
   });
 
   it('may wait for a message as long as a long poll lasts', () => {

@@ -1,7 +1,7 @@
 /** A real server in a process of its own, on a folder of its own; a test waits for what it says, never for a time. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -53,6 +53,13 @@ export function runProgram(args: readonly string[], env: Readonly<Record<string,
 /** `sluice serve` on a folder. */
 export const startServer = (dataDir: string, env: Readonly<Record<string, string>> = {}): ServerProcess =>
   runProgram(['serve'], { SLUICE_DATA_DIR: dataDir, ...env });
+
+/** Memory of a running server that is in use (resident), in bytes. */
+export function memoryOf({ child }: ServerProcess): number {
+  const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? [];
+  if (kibibytes === undefined) throw new Error('The process does not tell its memory.');
+  return Number(kibibytes) * 1_024;
+}
 
 function readLog(child: ChildProcess, ended: Promise<Ended>): ServerProcess['logged'] {
   const lines: Record<string, unknown>[] = [];

@@ -18,16 +18,23 @@ export type Outcome =
   /** An answer began, and did not come whole. */
   | { readonly how: 'torn' };
 
-export type Caller = (method: string, url: string, body?: string | Buffer) => Promise<Outcome>;
+export type Caller = (
+  method: string,
+  url: string,
+  body?: string | Buffer,
+  /** Beside the length; the type is text unless one is given. */
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Outcome>;
 
 /** A client with one connection, which it keeps as long as the server does. */
 export function openCaller(): Caller {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  return (method, url, body) =>
+  return (method, url, body, given = {}) =>
     new Promise((resolve) => {
       const headers = {
         'content-type': 'text/plain',
         'content-length': body === undefined ? 0 : Buffer.byteLength(body),
+        ...given,
       };
       const sending = request(url, { method, agent, headers });
       sending.on('error', (error) => resolve({ how: isUnheard(error) ? 'unheard' : 'cut' }));
@@ -36,8 +43,8 @@ export function openCaller(): Caller {
         response.on('error', () => resolve({ how: 'torn' }));
         response.on('data', (part: Buffer) => parts.push(part));
         response.on('end', () => {
-          const { statusCode = 0, headers: given } = response;
-          resolve({ how: 'answered', status: statusCode, headers: given, text: Buffer.concat(parts).toString() });
+          const { statusCode = 0, headers: told } = response;
+          resolve({ how: 'answered', status: statusCode, headers: told, text: Buffer.concat(parts).toString() });
         });
       });
       sending.end(body);

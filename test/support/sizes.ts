@@ -31,6 +31,10 @@ const sizes = {
   textsOfParser: [2_000, 200_000],
   /** Servers told to stop under load. */
   drains: [5, 100],
+  /** Seconds for which a server is offered more than it can write. */
+  overloadSeconds: [8, 600],
+  /** Seconds for which clients that asked for much read nothing. */
+  unreadSeconds: [8, 130],
 } as const satisfies Record<string, readonly [everyChange: number, full: number]>;
 
 export const sizeOf = (name: keyof typeof sizes): number => sizes[name][isFull ? 1 : 0];

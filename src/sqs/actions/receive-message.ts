@@ -5,6 +5,7 @@ import { limits } from '../../domain/limits.ts';
 import { kindOfName } from '../../domain/queue.ts';
 import type { QueueName } from '../../domain/queue-attributes.ts';
 import { clientGone } from '../../http/client-gone.ts';
+import { roomFor } from '../../http/departures.ts';
 import { type ActionContext, defineAction } from '../action.ts';
 import { requireId } from '../draft.ts';
 import { asSqsError, invalidValue } from '../errors.ts';
@@ -48,6 +49,7 @@ export const receiveMessage = defineAction({
       visibilitySeconds: VisibilityTimeout,
       attemptId: input.ReceiveRequestAttemptId,
       signal: clientGone(context.reply),
+      room: roomFor(context.reply),
     });
     if (messages.length === 0) return {};
     const system = systemAttributesAsked(input);

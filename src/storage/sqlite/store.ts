@@ -9,9 +9,11 @@
 import Database from 'better-sqlite3';
 import { Fault, type FaultData, fault } from '../../domain/errors.ts';
 import type { Instant } from '../../domain/instant.ts';
+import { limits } from '../../domain/limits.ts';
+import { bytesOfAll } from '../../domain/message.ts';
 import type { Ids } from '../../ids.ts';
 import { readMigrations } from '../migrate.ts';
-import type { Change, ReadyNotice } from '../port.ts';
+import type { Change, ReadyNotice, ReceiveAnswer } from '../port.ts';
 import { StartupError } from '../startup-error.ts';
 import { receiveAttempts } from './attempts.ts';
 import { createCheckpoints } from './checkpoints.ts';
@@ -61,10 +63,12 @@ export type Operations = ReturnType<typeof createOperations>;
 export type OperationName = keyof Operations;
 export type Request = { readonly name: OperationName; readonly ask: { readonly now: Instant } };
 
-/** What became of a request: its value, why it was refused, or that nobody knows. */
+/** What became of a request: its value, why it was refused, that it must be asked again, or that nobody knows. */
 export type Outcome =
   | { readonly does: 'value'; readonly value: unknown }
   | { readonly does: 'refuse'; readonly fault: FaultData }
+  /** Not run: the others have given out as much as one commit may. */
+  | { readonly does: 'later' }
   /** A mistake of ours: nothing was changed. */
   | { readonly does: 'break'; readonly message: string };
 
@@ -222,6 +226,8 @@ function createStore(
   /** What waiting receivers are to be told, of every commit of the batch. */
   const ready: ReadyNotice[] = [];
   const changes: Change[] = [];
+  /** Message bytes that the receives of this transaction gave out. */
+  let givenBytes = 0;
   let isFull = false;
   let spaceTriedAt = 0;
   let hasReserve = false;
@@ -233,6 +239,7 @@ function createStore(
     run(requests) {
       if (isBroken) throw new FatalError('The engine has failed before.');
       tryToRecoverSpace(requests);
+      givenBytes = 0;
       const outcomes = isAtLimit() ? runWithout(requests, growing) : runAll(requests);
       return { outcomes, ready: ready.splice(0), changes: changes.splice(0), isFull: isFull || isAtLimit() };
     },
@@ -301,10 +308,13 @@ function createStore(
   }
 
   function runOne({ name, ask }: Request): Outcome {
+    if (name === 'receive' && givenBytes >= limits.commitGivenBytesMax) return later;
     const now = ledger.startOperation(ask.now);
     try {
       const operation = operations[name] as (ask: unknown) => unknown;
-      return { does: 'value', value: operation(now === ask.now ? ask : { ...ask, now }) };
+      const value = operation(now === ask.now ? ask : { ...ask, now });
+      if (name === 'receive') givenBytes += bytesOfAll((value as ReceiveAnswer).messages);
+      return { does: 'value', value };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       if (ledger.isTouched) throw new Error(`${name} was refused after it had begun to write.`, { cause: error });
@@ -320,6 +330,7 @@ function createStore(
       throw new FatalError(`SQLite failed with ${codeOf(error)}.`, { cause: error });
     }
     if (db.inTransaction) rollback.run();
+    givenBytes = 0;
     ledger.reset();
   }
 
@@ -370,6 +381,7 @@ const freePageBytes = (db: Db): number => figure(db, 'freelist_count') * figure(
 export const usedBytes = (db: Db): number => figure(db, 'page_count') * figure(db, 'page_size') - freePageBytes(db);
 
 const refuse = (data: FaultData): Outcome => ({ does: 'refuse', fault: data });
+const later: Outcome = { does: 'later' };
 
 function orMissing<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('A request has no outcome.');

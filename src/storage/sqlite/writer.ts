@@ -323,9 +323,16 @@ export class Writer {
     const batch = this.#underWay;
     this.#underWay = [];
     this.#isFull = answer.isFull;
-    for (const [i, pending] of batch.entries()) settle(pending, answer.outcomes[i]);
+    const later: Pending[] = [];
+    for (const [i, pending] of batch.entries()) {
+      const outcome = answer.outcomes[i];
+      if (outcome?.does === 'later') later.push(pending);
+      else settle(pending, outcome);
+    }
+    // Behind the others, so that small requests do not wait until all large receives are done.
+    if (later.length > 0) this.#waiting = [...this.#waiting, ...later];
     const seconds = (this.#elapsedMs() - this.#underWaySinceMs) / 1000;
-    this.#listeners.commit({ requestCount: batch.length, seconds });
+    this.#listeners.commit({ requestCount: batch.length - later.length, seconds });
     this.#spread(answer);
     if (this.#waiting.length > 0) this.#schedule();
     else this.#idle?.();
@@ -349,7 +356,7 @@ export class Writer {
   }
 }
 
-function settle(pending: Pending, outcome: Outcome | undefined): void {
+function settle(pending: Pending, outcome: Exclude<Outcome, { does: 'later' }> | undefined): void {
   switch (outcome?.does) {
     case 'value':
       return pending.resolve(outcome.value);

@@ -49,6 +49,28 @@ describe('the writer', () => {
     expect(commits.map(({ requestCount }) => requestCount)).toEqual([4, 2]);
   });
 
+  it('bounds what a commit gives out: further receives wait for later ones, behind all others', async () => {
+    const receive = () => storage.receive({ queue, limit: 8, bytesMax: limits.receiveBytesMax, now });
+    const drafts = Array.from({ length: 40 }, () => draftOf('x'.repeat(1_000_000)));
+    await storage.send({ queue, drafts, isAtomic: false, now });
+    commits.length = 0;
+    const order: string[] = [];
+    const noted = async <T>(what: string, doing: Promise<T>): Promise<T> => {
+      const done = await doing;
+      order.push(what);
+      return done;
+    };
+    const received = Array.from({ length: 6 }, (_, i) => noted(String(i), receive()));
+    // Two of them do not fit into the first commit either.
+    const sent = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => noted(name, storage.send(send('y'.repeat(1_000_000)))));
+    const answers = await Promise.all(received);
+    await Promise.all(sent);
+    // One of 8,000,000 bytes is more than 4 MiB.
+    expect(commits.map(({ requestCount }) => requestCount)).toEqual([5, 3, 1, 1, 1, 1]);
+    expect(answers.map(({ messages }) => messages.length)).toEqual([8, 8, 8, 8, 8, 6]);
+    expect(order.join('')).toBe('0abcdef12345');
+  });
+
   it('lets no time run backwards: what comes later sees what came before, whoever asked the clock first', async () => {
     const [, answer] = await Promise.all([
       storage.send({ ...send('sent'), now: instant(now + 5) }),
