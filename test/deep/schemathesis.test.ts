@@ -20,7 +20,8 @@ const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, im
 
 const folder = path('test/deep/schemathesis');
 const requirements = join(folder, 'requirements.txt');
-const seed = 1;
+/** The same requests on every change; another seed makes others. */
+const seed = Number(process.env.SLUICE_FUZZ_SEED ?? 1);
 /** The report of a run that finds much is long. */
 const outputBytesMax = 64 * 1_048_576;
 
@@ -51,7 +52,14 @@ async function report(home: string, document: string, url: string, args: readonl
   const { stdout } = await run(join(home, 'bin/python'), ['-m', 'schemathesis.cli', ...where, ...options, ...args], {
     // It keeps notes of its runs in the folder in which it is started.
     cwd: temporaryFolder(),
-    env: { ...process.env, PYTHONPATH: folder, PYTHONDONTWRITEBYTECODE: '1', SCHEMATHESIS_HOOKS: 'hooks' },
+    env: {
+      ...process.env,
+      PYTHONPATH: folder,
+      PYTHONDONTWRITEBYTECODE: '1',
+      // Else the order of sets, and with it what is asked, is another in every run.
+      PYTHONHASHSEED: String(seed),
+      SCHEMATHESIS_HOOKS: 'hooks',
+    },
     maxBuffer: outputBytesMax,
   }).catch((error: { readonly stdout: string; readonly stderr: string }) => {
     throw new Error(`${error.stdout}\n${error.stderr}`);
