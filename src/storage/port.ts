@@ -194,8 +194,8 @@ export interface Storage {
    *  visible first. @throws queueNotFound, tooManyInFlight, attemptIdReused */
   receive(ask: ReceiveAsk): Promise<ReceiveAnswer>;
   /** Undoes a receive whose answer will never be read: its messages can be received at once, and neither they nor the
-   *  totals know of it; its receipts are void. Those that no longer are as that receive left them are passed over.
-   *  @throws queueNotFound */
+   *  totals know of it; its receipts are void. Those that no longer are as that receive left them are passed over; so are
+   *  all when its attempt was repeated, since who repeated it holds them by the same receipts. @throws queueNotFound */
   unreceive(ask: UnreceiveAsk): Promise<{ readonly undoneCount: number }>;
   /** When the next message can be had, in the past or now when one can be; null: none is there. Changes nothing, asks
    *  nothing of the writer, and sees every commit that anybody was told of. @throws queueNotFound */

@@ -15,6 +15,9 @@ const insertAttempt = /* sql */ `
 const updateAttempt = /* sql */ `
   update receive_attempts set answer = @answer where backlog_id = @backlogId and attempt_id = @attemptId`;
 
+/** Stands behind what was handed out more than once. */
+const repeated = 1;
+
 /** What was handed out: unchanged as long as these three are. */
 export type HeldThen = { readonly message: number; readonly receive: number; readonly heldUntil: number };
 
@@ -30,8 +33,15 @@ export function receiveAttempts(db: Db) {
     delete: db.prepare('delete from receive_attempts where id = @id'),
     forget: db.prepare('delete from receive_attempts where backlog_id = @backlogId and attempt_id = @attemptId'),
   };
-  const answerOf = (messages: readonly ReceivedMessage[]): string =>
-    JSON.stringify(messages.map(({ receipt, heldUntil }) => [receipt.message, receipt.receive, heldUntil]));
+  const answerOf = (messages: readonly ReceivedMessage[], isRepeated: boolean): string =>
+    JSON.stringify(
+      messages.map(({ receipt, heldUntil }) => [
+        receipt.message,
+        receipt.receive,
+        heldUntil,
+        ...(isRepeated ? [repeated] : []),
+      ]),
+    );
 
   return {
     /** What was handed out under the id, if that was less than 300 seconds ago. */
@@ -47,14 +57,19 @@ export function receiveAttempts(db: Db) {
     },
     store(backlogId: number, attemptId: string, messages: readonly ReceivedMessage[], now: Instant): void {
       const expiresAt = now + limits.attemptSeconds * 1000;
-      statements.insert.run({ backlogId, attemptId, answer: answerOf(messages), expiresAt });
+      statements.insert.run({ backlogId, attemptId, answer: answerOf(messages, false), expiresAt });
+    },
+    /** Whether it was asked for again: whoever did so has the same messages, by the same receipts. */
+    wasRepeated(backlogId: number, attemptId: string): boolean {
+      const row = statements.select.get({ backlogId, attemptId });
+      return row !== undefined && (JSON.parse(row.answer) as number[][]).some((held) => held[3] === repeated);
     },
     forget(backlogId: number, attemptId: string): void {
       statements.forget.run({ backlogId, attemptId });
     },
     /** The same messages, held until later. */
     replace(backlogId: number, attemptId: string, messages: readonly ReceivedMessage[]): void {
-      statements.update.run({ backlogId, attemptId, answer: answerOf(messages) });
+      statements.update.run({ backlogId, attemptId, answer: answerOf(messages, true) });
     },
   };
 }

@@ -143,7 +143,10 @@ export function receiveOperation(db: Db, { ledger, rows, groups, attempts, share
 
     unreceive({ queue, receipts, attemptId, now }: UnreceiveAsk): { undoneCount: number } {
       const book = ledger.book(queue);
-      if (attemptId !== undefined) attempts.forget(book.backlogId, attemptId);
+      if (attemptId !== undefined) {
+        if (attempts.wasRepeated(book.backlogId, attemptId)) return { undoneCount: 0 };
+        attempts.forget(book.backlogId, attemptId);
+      }
       return { undoneCount: receipts.filter((receipt) => undo(book, receipt, now)).length };
     },
   };

@@ -442,6 +442,18 @@ export function receiptsConform(engine: Engine): void {
         expect(await t.look('q.fifo', { attemptId: 'x' })).toMatchObject({ isReplay: true });
       });
 
+      it('stay good when the attempt was repeated: who repeated it holds the messages', async () => {
+        const t = await trial();
+        await t.put('q.fifo');
+        await t.send('q.fifo', fifo('g', 'a'));
+        const first = await t.look('q.fifo', { attemptId: 'x' });
+        const second = await t.look('q.fifo', { attemptId: 'x' });
+        expect(await t.unreceive('q.fifo', first.messages, 'x')).toBe(0);
+        expect(await t.receive('q.fifo')).toEqual([]);
+        expect(await t.look('q.fifo', { attemptId: 'x' })).toMatchObject({ isReplay: true });
+        expect(await t.delete('q.fifo', nth(second.messages))).toMatchObject({ visibleAt: null });
+      });
+
       it('are told to those who wait', async () => {
         const t = await trial();
         const queue = await t.put('q');
