@@ -200,6 +200,8 @@ export function executeThrough(port: MessagePort, opened: Opened): Executor {
 }
 
 type Pending = {
+  /** Rises with every request. */
+  readonly number: number;
   readonly request: Request;
   readonly bytes: number;
   readonly resolve: (value: unknown) => void;
@@ -219,6 +221,8 @@ export class Writer {
   readonly #elapsedMs: () => number;
   #waiting: Pending[] = [];
   #waitingBytes = 0;
+  #submittedCount = 0;
+  #isOldestNext = false;
   #underWay: readonly Pending[] = [];
   #underWaySinceMs = 0;
   #isScheduled = false;
@@ -251,7 +255,14 @@ export class Writer {
       this.#waitingBytes + bytes > limits.writerPendingBytesMax;
     if (isTooMuch) return Promise.reject(Fault.of('overloaded', {}));
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ request: { name, ask }, bytes, resolve: resolve as (value: unknown) => void, reject });
+      this.#submittedCount += 1;
+      this.#waiting.push({
+        number: this.#submittedCount,
+        request: { name, ask },
+        bytes,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      });
       this.#waitingBytes += bytes;
       this.#schedule();
     });
@@ -329,13 +340,23 @@ export class Writer {
       if (outcome?.does === 'later') later.push(pending);
       else settle(pending, outcome);
     }
-    // Behind the others, so that small requests do not wait until all large receives are done.
-    if (later.length > 0) this.#waiting = [...this.#waiting, ...later];
+    if (later.length > 0) this.#putOff(later);
     const seconds = (this.#elapsedMs() - this.#underWaySinceMs) / 1000;
     this.#listeners.commit({ requestCount: batch.length - later.length, seconds });
     this.#spread(answer);
     if (this.#waiting.length > 0) this.#schedule();
     else this.#idle?.();
+  }
+
+  /**
+   * Behind the others, so that small requests do not wait until all large receives are done; but every other time who has
+   * waited longest goes first, so that those who come meanwhile do not keep it waiting for ever.
+   */
+  #putOff(later: readonly Pending[]): void {
+    const line = [...this.#waiting, ...later];
+    const oldest = later.reduce((first, pending) => (pending.number < first.number ? pending : first));
+    this.#waiting = this.#isOldestNext ? [oldest, ...line.filter((pending) => pending !== oldest)] : line;
+    this.#isOldestNext = !this.#isOldestNext;
   }
 
   #spread({ ready, changes }: News): void {

@@ -5,10 +5,11 @@ import { limits } from '../../../src/domain/limits.ts';
 import { QueueName } from '../../../src/domain/queue-attributes.ts';
 import type { CommitNotice, Storage } from '../../../src/storage/port.ts';
 import { openSqlite } from '../../../src/storage/sqlite/engine.ts';
-import { openStore, type Request, type Store } from '../../../src/storage/sqlite/store.ts';
+import { type Outcome, openStore, type Request, type Store } from '../../../src/storage/sqlite/store.ts';
+import { type Executor, Writer } from '../../../src/storage/sqlite/writer.ts';
 import { countingIds } from '../../support/ids.ts';
 import { recordingLog } from '../../support/log.ts';
-import { draftOf, trialStart as now } from '../../support/storage.ts';
+import { draftOf, trialStart as now, nth } from '../../support/storage.ts';
 
 const queue = { account: '000000000000', name: QueueName.parse('orders') };
 const missing = { account: '000000000000', name: QueueName.parse('missing') };
@@ -69,6 +70,35 @@ describe('the writer', () => {
     expect(commits.map(({ requestCount }) => requestCount)).toEqual([5, 3, 1, 1, 1, 1]);
     expect(answers.map(({ messages }) => messages.length)).toEqual([8, 8, 8, 8, 8, 6]);
     expect(order.join('')).toBe('0abcdef12345');
+  });
+
+  it('lets who comes later overtake a receive that was put off, but not for ever', async () => {
+    const given: number[] = [];
+    const received: Promise<unknown>[] = [];
+    const receive = (limit: number) => {
+      received.push(writer.submit('receive', { queue, limit, bytesMax: 1, now }));
+    };
+    // As on a thread: while a commit is under way, who was answered before it asks again. Each gives out one receive.
+    const execute: Executor['execute'] = (requests, done) => {
+      const last = given.at(-1);
+      given.push((nth(requests).ask as { readonly limit: number } & Request['ask']).limit);
+      if (last !== undefined && given.length < 8) receive(last);
+      const outcomes = requests.map((_, i): Outcome => (i === 0 ? { does: 'value', value: null } : { does: 'later' }));
+      done({ outcomes, ready: [], changes: [], isFull: false });
+    };
+    const nothing = () => undefined;
+    const rest = {
+      store: undefined,
+      sealSecret: new Uint8Array(),
+      highWaterAt: now,
+      onBroken: nothing,
+      onNews: nothing,
+    };
+    const listeners = { ready: nothing, commit: nothing, change: nothing, fatal: nothing };
+    const writer = new Writer({ ...rest, execute, close: async () => undefined }, listeners, () => 0);
+    for (const limit of [1, 2, 3, 4]) receive(limit);
+    await Promise.all(received);
+    expect(given).toEqual([1, 2, 3, 2, 4]);
   });
 
   it('lets no time run backwards: what comes later sees what came before, whoever asked the clock first', async () => {
