@@ -113,6 +113,13 @@ export const PeekedMessage = z
 export const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
+/**
+ * The bytes to be sent as they are. Who reads them slowly keeps the whole block that they lie in, which is that of all
+ * bodies that a commit gave out: when it is more than twice as large they are copied, 0.3 ms for a mebibyte.
+ */
+export const asUnread = (bytes: Uint8Array): Buffer =>
+  bytes.buffer.byteLength > 2 * bytes.byteLength ? Buffer.from(bytes) : asBuffer(bytes);
+
 /** Messages of one answer share most of their instants: the last few texts are kept. */
 const instantTexts = new Map<Instant, string>();
 const instantTextsMax = 64;

@@ -12,7 +12,7 @@ import { roomFor } from '../http/departures.ts';
 import type { HeaderDoc, Operation } from '../http/operation.ts';
 import { invalid, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
-import { asBuffer, instantText, ReceivedMessage, receivedJson } from './message-json.ts';
+import { asUnread, instantText, ReceivedMessage, receivedJson } from './message-json.ts';
 import { originOf } from './origin.ts';
 import { attempt, queueOf, visibility, wait } from './parameters.ts';
 import { jsonType } from './send.ts';
@@ -67,7 +67,7 @@ async function receiveRaw({ broker }: RestDeps, request: FastifyRequest, reply: 
   const [message] = await broker.messages.receive(request.principal, queue, receiveOptions(reply, 1, query));
   if (message === undefined) return reply.code(204).send();
   reply.headers(factHeaders(message, `${originOf(request)}/v1/queues/${queue}/receipts/`));
-  return reply.send(asBuffer(message.body));
+  return reply.send(asUnread(message.body));
 }
 
 const headerToken = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
+import { asUnread } from '../../src/rest/message-json.ts';
 import { type Api, expectProblem, expectRefusal, nth, openApi } from '../support/api.ts';
 
 const receiveUrl = '/v1/queues/orders/messages/receive';
@@ -251,5 +252,18 @@ describe('a raw receive', () => {
   it('refuses max, which is one here', async () => {
     const api = await withQueue();
     expectProblem(await api.post(`${nextUrl}?max=2`), 400, 'invalid_argument', /^max: is unknown/);
+  });
+});
+
+describe('a body that may stay unread', () => {
+  it.each([
+    { what: 'all of its block', bytes: 100_000, keptBytes: 100_000 },
+    { what: 'half of its block', bytes: 50_000, keptBytes: 100_000 },
+    { what: 'less than half of it', bytes: 49_999, keptBytes: 49_999 },
+  ])('keeps no more than twice its bytes in memory: $what', ({ bytes, keptBytes }) => {
+    const block = Buffer.alloc(100_000, 'a');
+    const unread = asUnread(block.subarray(0, bytes));
+    expect(unread.buffer.byteLength).toBe(keptBytes);
+    expect(unread.equals(block.subarray(0, bytes))).toBe(true);
   });
 });

@@ -54,8 +54,7 @@ class Bodies {
 
 /**
  * Who keeps a window keeps the block: the bodies of one commit, so of up to `commitRequestsMax` receives. An answer in JSON
- * or XML lets go of it when it is written; a message as it is, which is sent from the window, when its reader has taken it
- * or is left as too slow. Its copy would cost 0.3 ms for a mebibyte.
+ * or XML lets go of it when it is written; what is kept for longer is to be copied, unless it is most of the block.
  * @returns a function that takes out the next body, as a window into the block
  */
 function unload({ buffer, byteOffset }: Uint8Array<ArrayBuffer>): (length: number) => Buffer {
