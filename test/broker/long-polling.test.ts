@@ -1,6 +1,8 @@
 /** Waiting beside others: the writer is not asked in vain, and nobody misses a message for it. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { createBroker } from '../../src/broker/broker.ts';
+import type { AnswerRoom } from '../../src/broker/messages.ts';
+import { Fault } from '../../src/domain/errors.ts';
 import { noAttributes } from '../../src/domain/message.ts';
 import { defaultAccount, openPrincipal } from '../../src/domain/principal.ts';
 import { QueueName } from '../../src/domain/queue-attributes.ts';
@@ -40,13 +42,13 @@ async function bench() {
     broker.messages.send(principal, name, [
       { body: Buffer.from(body), contentType: 'text/plain', attributes: noAttributes, delaySeconds },
     ]);
-  const wait = () =>
+  const wait = (room?: AnswerRoom) =>
     broker.messages
-      .receive(principal, name, { max: 1, waitSeconds: 20 })
+      .receive(principal, name, { max: 1, waitSeconds: 20, room })
       .then((messages) => messages.map(({ body }) => Buffer.from(body).toString()));
   /** So many waiters stand in line. */
   const line = async (count: number) => {
-    const waiters = Array.from({ length: count }, wait);
+    const waiters = Array.from({ length: count }, () => wait());
     await clock.advance({});
     expect(broker.waiters.count()).toBe(count);
     return waiters;
@@ -59,7 +61,7 @@ describe('a long poll where others wait', () => {
     const { asked, line, clock, wait, broker } = await bench();
     const [first] = await line(1);
     const before = asked.receives;
-    const others = Array.from({ length: 50 }, wait);
+    const others = Array.from({ length: 50 }, () => wait());
     await clock.advance({});
     expect(broker.waiters.count()).toBe(51);
     expect(asked.receives).toBe(before);
@@ -85,6 +87,22 @@ describe('a long poll where others wait', () => {
     await send('b');
     await clock.advance({});
     expect((await Promise.all([first, second])).flat().sort()).toEqual(['a', 'b']);
+  });
+
+  it('leaves a message for which it has no room to the next in line, as if it had not had it', async () => {
+    const { broker, clock, send, wait } = await bench();
+    const full = wait({ freeBytes: () => 0, hold: () => Fault.of('overloaded', {}) });
+    const refused = expect(full).rejects.toMatchObject({ data: { fault: 'overloaded' } });
+    await clock.advance({});
+    const heldBytes: number[] = [];
+    const next = wait({ freeBytes: () => 0, hold: (bytes) => void heldBytes.push(bytes) });
+    await clock.advance({});
+    await send('a');
+    await refused;
+    expect(await next).toEqual(['a']);
+    expect(heldBytes).toEqual([1]);
+    const { items } = await broker.messages.peek(principal, name, { state: 'all', limit: 10 });
+    expect(items).toMatchObject([{ receiveCount: 1 }]);
   });
 
   it('waits for the queue that has the name now, when it was deleted and made again', async () => {
