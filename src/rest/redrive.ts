@@ -5,10 +5,11 @@ import { z } from 'zod';
 import type { RedriveAsk } from '../broker/redrive.ts';
 import { toRfc3339 } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
-import { messageState } from '../domain/message.ts';
+import { bytesOfAll, messageState } from '../domain/message.ts';
 import { QueueName } from '../domain/queue-attributes.ts';
 import type { RedriveTask } from '../domain/redrive.ts';
 import { requireNoBody } from '../http/bodies.ts';
+import { readForAnswer } from '../http/departures.ts';
 import type { Operation } from '../http/operation.ts';
 import { flag, type Parameter, paging, readQuery, text, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
@@ -171,7 +172,12 @@ async function planRedrive(
   reply: FastifyReply,
   ask: RedriveAsk,
 ): Promise<string> {
-  const { toMoveCount, skippedCount, samples } = await broker.redrive.plan(request.principal, queueOf(request), ask);
+  const { toMoveCount, skippedCount, samples } = await readForAnswer(
+    reply,
+    limits.redriveSamplesMax * limits.messageBytesMax,
+    () => broker.redrive.plan(request.principal, queueOf(request), ask),
+    (plan) => bytesOfAll(plan.samples),
+  );
   const now = clock.now();
   reply.header('content-type', jsonType);
   return `{"toMove":${toMoveCount},"skipped":${skippedCount},"samples":[${samples.map((message) => peekedJson(message, messageState(message, now))).join(',')}]}`;
