@@ -32,6 +32,7 @@ export type BenchOptions = {
   readonly patienceSeconds: number;
 };
 
+const warmUpRounds = 3;
 /** Cores that other programs may use: beyond it a run waits, and a round is made again. */
 const foreignCoresMax = 0.25;
 
@@ -98,8 +99,8 @@ export class Context {
   }
 
   /**
-   * Runs every kind of load once per round, in turning order, so that what else the machine does falls on all alike. A
-   * first round warms up and does not count; one that other programs disturbed is made again, as long as there is
+   * Runs every kind of load once per round, in turning order, so that what else the machine does falls on all alike. The
+   * first rounds warm up and do not count, since V8 goes on compiling for some seconds of load; one that other programs disturbed is made again, as long as there is
    * patience.
    * @returns the rounds of each, and notes their medians
    */
@@ -110,7 +111,7 @@ export class Context {
   ): Promise<Record<K, readonly Driven[]>> {
     const names = Object.keys(loads) as K[];
     const rounds = Object.fromEntries(names.map((name) => [name, [] as Driven[]])) as Record<K, Driven[]>;
-    for (let round = 0; round <= this.options.rounds; ) {
+    for (let round = 1 - warmUpRounds; round <= this.options.rounds; ) {
       const startedAt = performance.now();
       const driven = new Map<K, Driven>();
       for (const name of round % 2 === 0 ? names : names.toReversed()) {
@@ -120,7 +121,7 @@ export class Context {
       const values = [...driven].map(([name, { unitsPerSecond }]) => `${name} ${Math.round(unitsPerSecond)}/s`);
       const foreign = Math.max(...[...driven.values()].map((one) => one.foreign));
       const isDisturbed = foreign > foreignCoresMax && this.#patienceLeftMs > 0;
-      const what = round === 0 ? 'warm-up' : `round ${round} of ${this.options.rounds}`;
+      const what = round < 1 ? 'warm-up' : `round ${round} of ${this.options.rounds}`;
       const shareText = `others used ${foreign.toFixed(2)} cores`;
       progress(`${row}, ${what}: ${values.join(', ')}; ${shareText}${isDisturbed && round > 0 ? ': again' : ''}`);
       if (round > 0 && isDisturbed) {
