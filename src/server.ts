@@ -207,7 +207,7 @@ const usualSqs: SqsSettings = { region: 'us-east-1', recreateSeconds: limits.rec
 function signedBy({ broker, clock }: ServerDeps, gate: Gate, region: string): SqsDeps['authenticate'] {
   const authenticate = createAuthenticate({ keys: broker.keys, gate, clock });
   const guard = createGuard({ broker, clock, region });
-  return async (request, rawBody) => {
+  return (request, rawBody) => {
     const { raw, ip } = request;
     const principal = authenticate({
       method: raw.method ?? '',
@@ -217,8 +217,8 @@ function signedBy({ broker, clock }: ServerDeps, gate: Gate, region: string): Sq
       peerAddress: ip,
     });
     request.principal = principal;
-    await guard(request, rawBody, principal);
-    return principal;
+    const admitted = guard(request, rawBody, principal);
+    return admitted === undefined ? principal : admitted.then(() => principal);
   };
 }
 

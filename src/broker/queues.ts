@@ -34,6 +34,8 @@ export type Queues = {
   /** Its settings as they were last told of, which costs no look into storage: a change that another thread makes is
    *  seen some milliseconds later. @throws queueNotFound */
   readonly settingsOf: (principal: Principal, name: QueueName) => Promise<QueueSettings>;
+  /** The same without waiting, when they are at hand. */
+  readonly knownSettings: (principal: Principal, name: QueueName) => QueueSettings | undefined;
   /** Names of those that any scope of the principal names, in order. */
   readonly names: (principal: Principal, ask: { prefix: string } & PageAsk) => Promise<Page<QueueName>>;
   /** Changes what `change` makes of the present settings, also when others change them meanwhile.
@@ -97,6 +99,7 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
   storage.onChange((change) => {
     if (change.of === 'queue') known.delete(keyOf(change));
   });
+  const knownSettings = ({ account }: Principal, name: QueueName) => known.get(keyOf({ account, name }));
 
   return {
     async put(principal, name, ask) {
@@ -108,13 +111,13 @@ export function createQueues({ storage, clock, upkeep }: { storage: Storage; clo
       return withOwnStats(await find(principal, name));
     },
     async settingsOf(principal, name) {
-      const key = keyOf({ account: principal.account, name });
-      const present = known.get(key);
+      const present = knownSettings(principal, name);
       if (present !== undefined) return present;
       const { settings } = await find(principal, name);
-      known.set(key, settings);
+      known.set(keyOf({ account: principal.account, name }), settings);
       return settings;
     },
+    knownSettings,
     async list(principal, ask) {
       const page = await visibleQueues(storage, principal, 'readQueue', ask);
       return { items: await withStats(page.items), nextCursor: page.nextCursor };

@@ -100,16 +100,13 @@ export function createAuthorizeSqs({ clock, region }: { clock: Pick<Clock, 'now'
       if (may(principal, does)) return;
       throw denied(principal, name, '*', noIdentityPolicy(name));
     }
-    const arn = `arn:aws:sqs:${region}:${queue.account}:${queue.name}`;
     const isOwn = queue.account === principal.account;
     const byScope = isOwn && may(principal, does, queue.name);
     if (isOwn && rootActions.includes(action) && mayGive(principal, everything)) return;
     const said = queue.policy === null ? 'nothing' : saidBy(read(queue.policy), principal, name, queue, peerAddress);
-    if (said === 'deny') throw denied(principal, name, arn, 'with an explicit deny in a resource-based policy');
-    if (said === 'unreadable')
-      throw denied(principal, name, arn, 'because the policy of the queue is not understood here');
-    if (byScope || (said === 'allow' && isOwn)) return;
-    throw denied(principal, name, arn, noIdentityPolicy(name));
+    if (said !== 'deny' && said !== 'unreadable' && (byScope || (said === 'allow' && isOwn))) return;
+    const arn = `arn:aws:sqs:${region}:${queue.account}:${queue.name}`;
+    throw denied(principal, name, arn, whyOf(said, name));
   };
 
   /** A policy that cannot be read denies everything. */
@@ -124,6 +121,11 @@ export function createAuthorizeSqs({ clock, region }: { clock: Pick<Clock, 'now'
     return evaluatePolicy(policy, { principal, action, queue, peerAddress, now: clock.now() });
   }
 }
+
+const whyOf = (said: string, action: string): string => {
+  if (said === 'deny') return 'with an explicit deny in a resource-based policy';
+  return said === 'unreadable' ? 'because the policy of the queue is not understood here' : noIdentityPolicy(action);
+};
 
 const noIdentityPolicy = (action: string): string => `because no identity-based policy allows the sqs:${action} action`;
 

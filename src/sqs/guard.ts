@@ -21,26 +21,35 @@ import { inputOf, readCall, saysNothing } from './request.ts';
 
 export type GuardDeps = { readonly broker: Broker; readonly clock: Clock; readonly region: string };
 
-/** @throws SqsError and the faults of the request itself */
-export type Guard = (request: FastifyRequest, rawBody: Buffer, principal: Principal) => Promise<void>;
+/** Nothing to wait for when what must be known is at hand. @throws SqsError and the faults of the request itself */
+export type Guard = (request: FastifyRequest, rawBody: Buffer, principal: Principal) => Promise<void> | undefined;
 
 export function createGuard({ broker, clock, region }: GuardDeps): Guard {
   const authorize = createAuthorizeSqs({ clock, region });
 
-  return async (request, rawBody, principal) => {
+  return (request, rawBody, principal) => {
     // What asks for no action does nothing; the developer endpoint asks the broker to peek, which asks for itself.
-    if (saysNothing(request, rawBody)) return;
+    if (saysNothing(request, rawBody)) return undefined;
     const call = readCall(request, rawBody);
     const input = inputOf(call);
     // On an open server policies are kept as they come and asked by nobody, as emulators do.
-    if (principal.id === undefined) return;
+    if (principal.id === undefined) return undefined;
     requireSanePolicy(input);
     const name = queueOf(input, { principal, isQuery: call.protocol === 'query' });
     const action = actionNamed(call.action.name);
-    authorize(principal, action, name === undefined ? undefined : await guarded(principal, name), request.ip);
+    const { ip } = request;
+    if (name === undefined) {
+      authorize(principal, action, undefined, ip);
+      return undefined;
+    }
+    const known = broker.queues.knownSettings(principal, name);
+    if (known === undefined)
+      return findGuarded(principal, name).then((queue) => authorize(principal, action, queue, ip));
+    authorize(principal, action, { account: principal.account, name, policy: known.policy }, ip);
+    return undefined;
   };
 
-  async function guarded(principal: Principal, name: QueueName): Promise<GuardedQueue> {
+  async function findGuarded(principal: Principal, name: QueueName): Promise<GuardedQueue> {
     const { account } = principal;
     try {
       const { policy } = await broker.queues.settingsOf(principal, name);

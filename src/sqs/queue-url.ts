@@ -3,6 +3,7 @@
  * where the client is; on the way in, scheme, host and port are ignored.
  */
 import type { FastifyRequest } from 'fastify';
+import { LRUCache } from 'lru-cache';
 import { Fault } from '../domain/errors.ts';
 import type { Principal } from '../domain/principal.ts';
 import { type QueueName, queueNamePattern } from '../domain/queue-attributes.ts';
@@ -36,16 +37,35 @@ export function queueNameOf(url: string | undefined, { principal, isQuery }: Act
     if (isQuery) throw missing('QueueUrl');
     throw Fault.of('queueNotFound', { queue: '' });
   }
-  return nameInPath(url.replace(addressStart, ''), principal);
+  const { name, owner, last } = addressOf(url);
+  const isForeign = owner !== undefined && owner !== principal.account;
+  if (name === undefined || isForeign) throw Fault.of('queueNotFound', { queue: last.slice(0, 128) });
+  return name;
 }
 
-function nameInPath(path: string, { account }: Principal): QueueName {
-  const parts = path.split('/', 16).filter((part) => part !== '');
-  const name = asQueueName(parts.at(-1) ?? '');
+type Address = { readonly name: QueueName | undefined; readonly owner: string | undefined; readonly last: string };
+
+/** Clients say the same URLs again and again, and each is read twice: by whoever admits a request and by whoever does it. */
+const addresses = new LRUCache<string, Address>({ max: 1_000 });
+const addressCharsMax = 256;
+
+function addressOf(url: string): Address {
+  const known = addresses.get(url);
+  if (known !== undefined) return known;
+  const address = readAddress(url);
+  if (url.length <= addressCharsMax) addresses.set(url, address);
+  return address;
+}
+
+function readAddress(url: string): Address {
+  const parts = url
+    .replace(addressStart, '')
+    .split('/', 16)
+    .filter((part) => part !== '');
+  const last = parts.at(-1) ?? '';
   const owner = parts.at(-2);
-  const isForeign = owner !== undefined && accountPattern.test(owner) && owner !== account;
-  if (name === undefined || isForeign) throw Fault.of('queueNotFound', { queue: (parts.at(-1) ?? '').slice(0, 128) });
-  return name;
+  const isAccount = owner !== undefined && accountPattern.test(owner);
+  return { name: asQueueName(last), owner: isAccount ? owner : undefined, last };
 }
 
 export const queueArn = ({ region, principal }: Pick<ActionContext, 'region' | 'principal'>, name: string): string =>

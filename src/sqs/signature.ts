@@ -98,6 +98,8 @@ export function createAuthenticate({ keys, gate, clock, regions }: SignatureDeps
       if (!isSame(signatureOf(key, text), claim.signature)) continue;
       isRight = true;
       keyOf.keep(secret, claim.scope, key);
+      if (claim.signatoryText !== '' && !signatories.has(claim.signatoryText))
+        signatories.set(claim.signatoryText, signatoryOf(claim));
     }
     return isRight && isWhole && canonical !== undefined && signer !== undefined;
   }
@@ -146,6 +148,8 @@ type Claim = {
   readonly expiresSeconds: number | undefined;
   readonly signedHeaders: readonly string[];
   readonly signature: string;
+  /** What the header says before the signature; empty where that is not usual enough to be kept. */
+  readonly signatoryText: string;
   readonly hasToken: boolean;
   readonly path: string;
   /** What is signed of the query. */
@@ -204,32 +208,29 @@ function uniqueParameters(parts: readonly QueryPart[]): ReadonlyMap<string, stri
 
 /** What the header Authorization says before the signature. */
 type Signatory = Pick<Claim, 'keyId' | 'scope' | 'signedHeaders'>;
+const signatoryOf = ({ keyId, scope, signedHeaders }: Signatory): Signatory => ({ keyId, scope, signedHeaders });
 
 /**
  * Signatories by the text that names them, without the signature: a client's is the same all day, and reading it anew
- * took a fifth of the time of verifying. Longer ones than any SDK's are not kept.
+ * took a fifth of the time of verifying. Like signing keys they are kept only when a signature was right.
  */
-const signatories = new LRUCache<string, Signatory>({ max: 1_000 });
+const signatories = new LRUCache<string, Signatory>({ max: signingKeysKeptMax });
+/** Longer than any SDK's. */
 const signatoryCharsMax = 512;
 const endsInSignature = /Signature=[0-9a-f]{64}$/;
 const signatureChars = 64;
 
 function headerClaim(authorization: string, headers: SignableHeaders): ClaimParts {
   const isUsual = authorization.length < signatoryCharsMax && endsInSignature.test(authorization);
-  const before = isUsual ? authorization.slice(0, -signatureChars) : '';
-  const known = isUsual ? signatories.get(before) : undefined;
-  const { signature, ...signatory } =
+  const signatoryText = isUsual ? authorization.slice(0, -signatureChars) : '';
+  const known = isUsual ? signatories.get(signatoryText) : undefined;
+  const { keyId, scope, signedHeaders, signature } =
     known === undefined
       ? readAuthorization(authorization)
       : { ...known, signature: authorization.slice(-signatureChars) };
-  if (isUsual && known === undefined) signatories.set(before, signatory);
-  return {
-    ...signatory,
-    ...timeOf(headers.get('x-amz-date') ?? headers.get('date')),
-    expiresSeconds: undefined,
-    signature,
-    hasToken: headers.has('x-amz-security-token'),
-  };
+  const { time, at } = timeOf(headers.get('x-amz-date') ?? headers.get('date'));
+  const hasToken = headers.has('x-amz-security-token');
+  return { keyId, scope, signedHeaders, signature, signatoryText, time, at, expiresSeconds: undefined, hasToken };
 }
 
 function readAuthorization(authorization: string): Signatory & Pick<Claim, 'signature'> {
@@ -279,6 +280,7 @@ function presignedClaim(parameters: ReadonlyMap<string, string>): ClaimParts {
     expiresSeconds,
     signedHeaders: headerNames(get('X-Amz-SignedHeaders')),
     signature: get('X-Amz-Signature'),
+    signatoryText: '',
     hasToken: parameters.has('X-Amz-Security-Token'),
   };
 }
@@ -307,8 +309,19 @@ const timePattern = /^\d{8}T\d{6}Z$/;
 const extended = (basic: string): string =>
   `${basic.slice(0, 4)}-${basic.slice(4, 6)}-${basic.slice(6, 11)}:${basic.slice(11, 13)}:${basic.slice(13)}`;
 
+type SignedAt = Pick<Claim, 'time' | 'at'>;
+/** The last that was read: requests of the same second tell the same. */
+let lastTime: { readonly text: string; readonly signedAt: SignedAt } | undefined;
+
 /** @param text X-Amz-Date, or Date in one of the forms of HTTP */
-function timeOf(text: string | undefined): { time: string; at: Instant } {
+function timeOf(text: string | undefined): SignedAt {
+  if (lastTime !== undefined && lastTime.text === text) return lastTime.signedAt;
+  const signedAt = readTime(text);
+  if (text !== undefined) lastTime = { text, signedAt };
+  return signedAt;
+}
+
+function readTime(text: string | undefined): SignedAt {
   if (text === undefined)
     throw incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.");
   const isBasic = timePattern.test(text);
