@@ -9,37 +9,13 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFi
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { isToolLeftOut, type Tool, versionOf } from '../support/tools.ts';
 
 const sources = fileURLToPath(new URL('.', import.meta.url));
 const workspaces = fileURLToPath(new URL('../../node_modules/.cache/clients', import.meta.url));
 
-/** What must be on the machine, and a command that fails when it is not, or is too old. */
-const tools = {
-  npm: { is: 'npm', check: 'npm --version' },
-  python: {
-    is: 'Python 3.10 with ensurepip',
-    check: `python3 -c 'import ensurepip, sys; print(sys.version); sys.exit(sys.version_info < (3, 10))'`,
-  },
-  go: { is: 'Go 1.24', check: 'go version' },
-  java: { is: 'Java 17 with Maven', check: 'mvn --version && javac --release 17 -version' },
-} as const;
-export type Tool = keyof typeof tools;
-
-/** The tools whose clients are left out, as `SLUICE_TEST_WITHOUT` names them: `go,java`. @throws on a name that is none */
-export function toolsLeftOut(list: string | undefined): ReadonlySet<Tool> {
-  const isTool = (name: string): name is Tool => Object.hasOwn(tools, name);
-  const names = (list ?? '').split(',').filter((name) => name !== '');
-  const wrong = names.find((name) => !isTool(name));
-  if (wrong !== undefined) {
-    throw new Error(`SLUICE_TEST_WITHOUT names "${wrong}"; it can name ${Object.keys(tools).join(', ')}.`);
-  }
-  return new Set(names.filter(isTool));
-}
-
-const leftOut = toolsLeftOut(process.env.SLUICE_TEST_WITHOUT);
-
 /** Whether a client is left out because its tool is: `SLUICE_TEST_WITHOUT`. */
-export const isLeftOut = ({ needs }: Pick<Client, 'needs'>): boolean => leftOut.has(needs);
+export const isLeftOut = ({ needs }: Pick<Client, 'needs'>): boolean => isToolLeftOut(needs);
 
 export type Client = {
   /** Of the workspace. */
@@ -85,24 +61,6 @@ async function run(command: string, cwd: string, env: Environment, timeoutSecond
 
 const installSeconds = 500;
 const programSeconds = 180;
-
-/** What each tool says of its version. */
-const versions = new Map<Tool, Promise<string>>();
-function versionOf(tool: Tool): Promise<string> {
-  const found = versions.get(tool) ?? versionSaid(tool, tools[tool].check);
-  versions.set(tool, found);
-  return found;
-}
-
-/** @throws when the check fails: what is missing, and how to do without */
-export async function versionSaid(tool: Tool, check: string): Promise<string> {
-  try {
-    return await run(check, sources, process.env, programSeconds);
-  } catch (error) {
-    const remedy = `Install it, or leave its clients out: SLUICE_TEST_WITHOUT=${tool}.`;
-    throw new Error(`This machine has no ${tools[tool].is}. ${remedy}`, { cause: error });
-  }
-}
 
 /** Installs a client unless that is done already. @throws when its tool is missing */
 export async function install(client: Client): Promise<void> {

@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { startServer, temporaryFolder } from '../support/process.ts';
+import { isToolLeftOut, versionOf } from '../support/tools.ts';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
@@ -51,12 +52,6 @@ async function run(command: string, args: readonly string[], { cwd, env }: Optio
   return output;
 }
 
-const succeeds = (command: string, ...args: readonly string[]): Promise<boolean> =>
-  run(command, args).then(
-    () => true,
-    () => false,
-  );
-
 /** A copy of `test/deep/clients/<name>` that is removed with the test. */
 function project(name: string): string {
   const folder = temporaryFolder();
@@ -83,38 +78,26 @@ describe('the order pipeline', () => {
     expect(await runPipeline(process.execPath, ['order-pipeline.ts'], { cwd })).toEqual(printed);
   });
 
-  it('runs with the Python client of openapi-generator', async (context) => {
-    const lacking = await lackingForPython();
-    if (lacking.length > 0) return context.skip(`not on this machine: ${lacking.join(', ')}`);
-    const cwd = project('python');
-    const client = join(cwd, 'client');
-    const python = join(cwd, 'venv/bin/python');
-    await Promise.all([generatePython(client), run('python3', ['-m', 'venv', 'venv'], { cwd })]);
-    // Both lists at once: the pinned versions must be ones that the generated client takes.
-    const requirements = ['-r', 'requirements.txt', '-r', join(client, 'requirements.txt')];
-    await run(python, ['-m', 'pip', 'install', '--no-compile', ...requirements], { cwd });
-    expect(await runPipeline(python, ['order_pipeline.py'], { cwd, env: { PYTHONPATH: client } })).toEqual(printed);
-  });
+  it.skipIf(isToolLeftOut('python') || isToolLeftOut('java'))(
+    'runs with the Python client of openapi-generator',
+    async () => {
+      await Promise.all([versionOf('python'), versionOf('java')]);
+      const cwd = project('python');
+      const client = join(cwd, 'client');
+      const python = join(cwd, 'venv/bin/python');
+      await Promise.all([generatePython(client), run('python3', ['-m', 'venv', 'venv'], { cwd })]);
+      // Both lists at once: the pinned versions must be ones that the generated client takes.
+      const requirements = ['-r', 'requirements.txt', '-r', join(client, 'requirements.txt')];
+      await run(python, ['-m', 'pip', 'install', '--no-compile', ...requirements], { cwd });
+      expect(await runPipeline(python, ['order_pipeline.py'], { cwd, env: { PYTHONPATH: client } })).toEqual(printed);
+    },
+  );
 });
 
 const generator = 'openapi-generator-cli';
 const generatorVersion = '7.25.0';
 const cache = path('node_modules/.cache/openapi-generator');
 const jar = join(cache, `${generator}-${generatorVersion}.jar`);
-
-async function lackingForPython(): Promise<readonly string[]> {
-  const isUsable = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))';
-  const [python, java, maven] = await Promise.all([
-    succeeds('python3', '-c', isUsable),
-    succeeds('java', '-version'),
-    existsSync(jar) || succeeds('mvn', '-version'),
-  ]);
-  return [
-    ...(python ? [] : ['Python 3.10 or later, with venv']),
-    ...(java ? [] : ['Java']),
-    ...(maven ? [] : ['Maven, which fetches the generator']),
-  ];
-}
 
 /** Maven takes seconds even for a file that it has, so it is asked once. */
 async function fetchGenerator(): Promise<void> {

@@ -1,10 +1,10 @@
-/** A machine without the tool of a client fails the run, unless the tool is left out by name. */
+/** A machine without a tool that tests need fails the run, unless the tool is left out by name. */
 import { expect, it } from 'vitest';
-import { toolsLeftOut, versionSaid } from './client.ts';
+import { toolsLeftOut, versionSaid } from './tools.ts';
 
 it('says which tool is missing and how to do without', async () => {
   await expect(versionSaid('go', 'no-such-program')).rejects.toThrow(
-    'This machine has no Go 1.24. Install it, or leave its clients out: SLUICE_TEST_WITHOUT=go.',
+    'This machine has no Go 1.24. Install it, or leave out what needs it: SLUICE_TEST_WITHOUT=go.',
   );
 });
 
