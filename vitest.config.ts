@@ -13,6 +13,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/deep/**', 'test/clients/**'],
           pool: 'threads',
+          maxWorkers: 2,
           // The end of a vain wait, not a bound on speed: a busy machine is no failure.
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -23,7 +24,8 @@ export default defineConfig({
           name: 'deep',
           include: ['test/deep/**/*.test.ts'],
           pool: 'forks',
-          fileParallelism: false,
+          // Two at a time: many wait most of the time.
+          maxWorkers: 2,
           testTimeout: 600_000,
           hookTimeout: 600_000,
         },
