@@ -10,6 +10,7 @@ import type { Cancel, Clock } from '../clock.ts';
 import { Fault } from '../domain/errors.ts';
 import { secondsAfter } from '../domain/instant.ts';
 import { limits } from '../domain/limits.ts';
+import { sharedRoom } from './room.ts';
 
 export const arrivalLimits = {
   /** A body that is read whole must have arrived by then. */
@@ -23,11 +24,7 @@ export type Arrivals = {
   readonly begun: (reply: FastifyReply) => void;
   /** The body is there, or is read by someone who looks after it: its time is no longer watched. */
   readonly arrived: (request: FastifyRequest) => void;
-  /**
-   * From now on the request holds so many bytes in all; less than before gives room back. What is alone may have all
-   * threads' room, since the part of one may be less than the largest body.
-   * @returns overloaded when it is more than before and there is no room
-   */
+  /** See Room. */
   readonly hold: (request: FastifyRequest, bytes: number) => Fault | undefined;
   /** What all of them hold. */
   readonly heldBytes: () => number;
@@ -52,7 +49,8 @@ declare module 'fastify' {
  */
 export function trackArrivals(clock: Clock, shareCount = 1): Arrivals {
   const arriving = new Set<FastifyReply>();
-  let heldBytes = 0;
+  const { bodiesHeldBytesMax: bytesMax, largeBodiesHeldBytesMax: largeBytesMax } = limits;
+  const room = sharedRoom({ bytesMax, largeBytesMax }, shareCount);
   let cancel: Cancel | undefined;
 
   const check = () => {
@@ -85,8 +83,7 @@ export function trackArrivals(clock: Clock, shareCount = 1): Arrivals {
       arriving.add(reply);
       // Also when the client goes away, of which no hook tells.
       reply.raw.once('close', () => {
-        heldBytes -= request.heldBytes;
-        request.heldBytes = 0;
+        room.release(request);
         // What comes after the answer is thrown away by Node.js, for no longer than a body may take.
         if (request.raw.complete === false && !request.raw.destroyed) request.raw.once('close', () => arrived(request));
         else arrived(request);
@@ -94,17 +91,8 @@ export function trackArrivals(clock: Clock, shareCount = 1): Arrivals {
       arm();
     },
     arrived,
-    hold(request, bytes) {
-      const more = bytes - request.heldBytes;
-      // Large bodies leave some room, so that a few slow uploads do not shut out everybody's small messages.
-      const bytesMax = bytes > limits.smallBodyBytesMax ? limits.largeBodiesHeldBytesMax : limits.bodiesHeldBytesMax;
-      const isAlone = heldBytes === request.heldBytes;
-      if (more > 0 && heldBytes + more > bytesMax / (isAlone ? 1 : shareCount)) return Fault.of('overloaded', {});
-      heldBytes += more;
-      request.heldBytes = bytes;
-      return undefined;
-    },
-    heldBytes: () => heldBytes,
+    hold: room.hold,
+    heldBytes: room.heldBytes,
     close: () => cancel?.(),
   };
 }

@@ -3,8 +3,9 @@
  * slowly, or asks for much and reads nothing, keeps its answer here until it is left.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { Fault } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
+import { sharedRoom } from './room.ts';
 
 export type Departures = {
   /**
@@ -52,28 +53,19 @@ export async function readForAnswer<T>(
 
 /** @param shareCount how many share the memory for answers; this instance gets its part */
 export function trackDepartures(app: FastifyInstance, shareCount = 1): void {
-  let heldBytes = 0;
+  const { answersHeldBytesMax: bytesMax, largeAnswersHeldBytesMax: largeBytesMax } = limits;
+  const room = sharedRoom({ bytesMax, largeBytesMax }, shareCount);
   app.decorateReply('heldBytes', 0);
   app.decorate('departures', {
     hold(reply, bytes) {
       // Nobody is there to read it.
       if (reply.raw.destroyed) return undefined;
-      const others = heldBytes - reply.heldBytes;
-      // Large answers leave some room, so that a few slow readers do not shut out everybody's small ones.
-      const bytesMax = bytes > limits.smallBodyBytesMax ? limits.largeAnswersHeldBytesMax : limits.answersHeldBytesMax;
-      const isMore = bytes > reply.heldBytes;
-      if (isMore && others + bytes > bytesMax / (others === 0 ? 1 : shareCount)) return Fault.of('overloaded', {});
-      if (reply.heldBytes === 0) {
-        reply.raw.once('close', () => {
-          heldBytes -= reply.heldBytes;
-          reply.heldBytes = 0;
-        });
-      }
-      heldBytes = others + bytes;
-      reply.heldBytes = bytes;
-      return undefined;
+      const isFirst = reply.heldBytes === 0;
+      const refusal = room.hold(reply, bytes);
+      if (refusal === undefined && isFirst) reply.raw.once('close', () => room.release(reply));
+      return refusal;
     },
-    freeBytes: () => Math.max(0, limits.largeAnswersHeldBytesMax / (heldBytes === 0 ? 1 : shareCount) - heldBytes),
-    heldBytes: () => heldBytes,
+    freeBytes: room.freeBytes,
+    heldBytes: room.heldBytes,
   } satisfies Departures);
 }
