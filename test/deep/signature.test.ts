@@ -5,12 +5,10 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Signer } from '../../src/broker/keys.ts';
 import { instant } from '../../src/domain/instant.ts';
-import { defaultAccount, everything, openPrincipal } from '../../src/domain/principal.ts';
-import { createAuthenticate, type SignedRequest } from '../../src/sqs/signature.ts';
+import type { SignedRequest } from '../../src/sqs/signature.ts';
 import { oneByteChanged, randomPlain } from '../support/random-requests.ts';
-import { type Plain, type SignOptions, signAws4, signSmithy } from '../support/signing.ts';
+import { type Plain, type SignOptions, signAws4, signSmithy, verifierOf } from '../support/signing.ts';
 
 const requestCount = Number(process.env.SLUICE_SIGNATURES ?? 10_000);
 const changesPerRequest = 10;
@@ -20,16 +18,7 @@ const secret = 'slk_a-secret-that-only-tests-have-0123456789';
 const at = instant(Date.UTC(2026, 0, 1));
 const options: SignOptions = { keyId, secret, at };
 
-const signer: Signer = {
-  principal: { account: defaultAccount, id: keyId, scopes: everything },
-  secrets: [{ id: 'one', open: () => secret }],
-};
-const never = { requireCalm: () => undefined, count: () => undefined };
-const authenticate = createAuthenticate({
-  keys: { signer: (id) => (id === keyId ? signer : undefined), isKnown: (id) => id === keyId },
-  gate: { isOpen: () => false, anyone: openPrincipal(defaultAccount), failed: never },
-  clock: { now: () => at },
-});
+const authenticate = verifierOf({ keyId, secret, at });
 function isAccepted(request: SignedRequest): boolean {
   try {
     authenticate(request);

@@ -6,12 +6,11 @@ import { parse as parseQueryString } from 'node:querystring';
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import type { Signer } from '../../src/broker/keys.ts';
 import { ConfigError, loadConfig } from '../../src/config.ts';
 import { keyIdOf, parseBearer, secretOf } from '../../src/domain/access-key.ts';
 import { Fault } from '../../src/domain/errors.ts';
 import { instant, parseDurationSeconds } from '../../src/domain/instant.ts';
-import { defaultAccount, everything, openPrincipal } from '../../src/domain/principal.ts';
+import { defaultAccount, openPrincipal } from '../../src/domain/principal.ts';
 import { QueueName } from '../../src/domain/queue-attributes.ts';
 import { receiptSeal } from '../../src/domain/receipt-handle.ts';
 import { parseMasterKey } from '../../src/domain/seal.ts';
@@ -34,8 +33,8 @@ import { pageAsk } from '../../src/sqs/paging.ts';
 import { parsePolicy } from '../../src/sqs/policy.ts';
 import { formText, planOf, readForm, readQueryInput } from '../../src/sqs/query.ts';
 import { parseArn, queueArn, queueNameOf, queueOfArn, queueUrl } from '../../src/sqs/queue-url.ts';
-import { createAuthenticate } from '../../src/sqs/signature.ts';
 import { matchesWildcard } from '../../src/sqs/wildcard.ts';
+import { verifierOf } from '../support/signing.ts';
 import { anything, bombs } from './damage.ts';
 
 type Parser = {
@@ -79,16 +78,7 @@ function laterEachTime() {
   };
 }
 
-const signer: Signer = {
-  principal: { account: defaultAccount, id: keyId, scopes: everything },
-  secrets: [{ id: 'one', open: () => secret }],
-};
-const never = { requireCalm: () => undefined, count: () => undefined };
-const authenticate = createAuthenticate({
-  keys: { signer: (id) => (id === keyId ? signer : undefined), isKnown: (id) => id === keyId },
-  gate: { isOpen: () => false, anyone: principal, failed: never },
-  clock,
-});
+const authenticate = verifierOf({ keyId, secret, at });
 const scope = `${keyId}/20260101/us-east-1/sqs/aws4_request`;
 const signature = 'a'.repeat(64);
 const signed = (rawUrl: string, ...rawHeaders: readonly string[]) =>

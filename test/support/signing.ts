@@ -1,8 +1,11 @@
-/** Signs requests as clients do, with two signers that are not ours. */
+/** Signs requests as clients do, with two signers that are not ours; and who verifies them as a server with one key does. */
 import { createHash, createHmac } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
 import aws4 from 'aws4';
-import type { SignedRequest } from '../../src/sqs/signature.ts';
+import type { Signer } from '../../src/broker/keys.ts';
+import type { Instant } from '../../src/domain/instant.ts';
+import { defaultAccount, everything, openPrincipal } from '../../src/domain/principal.ts';
+import { type Authenticate, createAuthenticate, type SignedRequest } from '../../src/sqs/signature.ts';
 
 /** A request before it is signed; the query as it goes over the wire. */
 export type Plain = {
@@ -123,3 +126,20 @@ const received = (plain: Plain, headers: Readonly<Record<string, string>>, query
   rawBody: Buffer.from(plain.body ?? ''),
   peerAddress: '127.0.0.1',
 });
+
+/** A server where one key is in force, that stands still at one instant and refuses nobody for having failed often. */
+export function verifierOf({ keyId, secret, at }: Credentials & { readonly at: Instant }): Authenticate {
+  const signer: Signer = {
+    principal: { account: defaultAccount, id: keyId, scopes: everything },
+    secrets: [{ id: 'one', open: () => secret }],
+  };
+  return createAuthenticate({
+    keys: { signer: (id) => (id === keyId ? signer : undefined), isKnown: (id) => id === keyId },
+    gate: {
+      isOpen: () => false,
+      anyone: openPrincipal(defaultAccount),
+      failed: { requireCalm: () => undefined, count: () => undefined },
+    },
+    clock: { now: () => at },
+  });
+}
