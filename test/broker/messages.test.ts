@@ -1,6 +1,7 @@
 /** Receives: nothing stays hidden for a client that has left, and what goes wrong silently is said. */
 import { afterEach, expect, it } from 'vitest';
 import { type Broker, createBroker } from '../../src/broker/broker.ts';
+import { Fault } from '../../src/domain/errors.ts';
 import { noAttributes } from '../../src/domain/message.ts';
 import { defaultAccount, openPrincipal } from '../../src/domain/principal.ts';
 import { kindOfName } from '../../src/domain/queue.ts';
@@ -131,6 +132,16 @@ it('hands on the ring of a waiter who was rung and left before it looked', async
   await send('a');
   expect(await first.bodies).toEqual([]);
   expect(await second.bodies).toEqual(['a']);
+});
+
+it('gives back what finds no room, before it says so', async () => {
+  const { send, name, broker, receive, receiveCounts } = await bench();
+  await send('a');
+  const room = { freeBytes: () => 1, hold: () => Fault.of('overloaded', {}) };
+  const refused = broker.messages.receive(principal, name, { max: 10, room });
+  await expect(refused).rejects.toMatchObject({ data: { fault: 'overloaded' } });
+  expect(await receiveCounts()).toEqual([0]);
+  expect(await receive().bodies).toEqual(['a']);
 });
 
 it('lets a client that left use its attempt id again', async () => {

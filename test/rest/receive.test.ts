@@ -46,6 +46,14 @@ describe('a receive', () => {
     expect(await api.receive('orders', '?max=100')).toHaveLength(2);
   });
 
+  it('answers 8 MiB of messages at most, and the rest next time', async () => {
+    const api = await withQueue();
+    const body = 'x'.repeat(1_048_576);
+    for (let i = 0; i < 9; i += 1) await api.send('orders', body);
+    expect(await api.receive('orders', '?max=100')).toHaveLength(8);
+    expect(await api.receive('orders', '?max=100')).toHaveLength(1);
+  });
+
   it.each([
     'max=0',
     'max=101',

@@ -327,10 +327,10 @@ export function fifoConform(engine: Engine): void {
       it('is the same whether upkeep came by or not', async () => {
         const t = await withQueue();
         await t.send(q, fifo('g', 'a'));
-        t.advance(299.999);
+        t.advance(300);
         await t.upkeep();
         expect(await t.sendOne(q, fifo('g', 'a'))).toMatchObject({ isDuplicate: true });
-        t.advance(0.002);
+        t.advance(0.001);
         await t.upkeep();
         expect(await t.sendOne(q, fifo('g', 'a'))).toMatchObject({ isDuplicate: false });
       });
@@ -549,6 +549,13 @@ export function fifoConform(engine: Engine): void {
         ).toEqual(['ok', 'ok']);
       });
 
+      it('are hidden for the back-off of the receive that they repeat', async () => {
+        const t = await withQueue({ retryDelaySeconds: [5, 60] });
+        await t.send(q, fifo('g', 'a'));
+        await t.receive(q, { attemptId: 'x' });
+        expect(await t.receiveOne(q, { attemptId: 'x' })).toMatchObject({ heldUntil: t.in(30), visibleAt: t.in(35) });
+      });
+
       it('do not touch one another: another id or none gets other messages', async () => {
         const t = await withThree();
         const first = await t.receiveBodies(q, { limit: 2, attemptId: 'x' });
@@ -608,7 +615,7 @@ export function fifoConform(engine: Engine): void {
         t.advance(299.999);
         const again = await t.receive(q, { limit: 1, attemptId: 'x', visibilitySeconds: 1_000 });
         expect(receipts(again)).toEqual(receipts(first));
-        t.advance(0.002);
+        t.advance(0.001);
         const other = await t.receive(q, { limit: 1, attemptId: 'x', visibilitySeconds: 1_000 });
         expect(bodiesOf(other)).not.toEqual(bodiesOf(first));
         expect(other).toHaveLength(1);

@@ -471,7 +471,7 @@ export function messagesConform(engine: Engine): void {
         const { messageId } = await t.sendOne('q', 'a');
         t.advance(59.999);
         expect(bodiesOf(await t.peek('q'))).toEqual(['a']);
-        t.advance(0.002);
+        t.advance(0.001);
         expect(await t.receiveBodies('q')).toEqual([]);
         expect(await t.peek('q')).toEqual([]);
         expect(await t.findMessage('q', messageId)).toBeNull();

@@ -5,7 +5,7 @@ import type { ReceiveAnswer } from '../../../src/storage/port.ts';
 import { audit } from '../../../src/storage/sqlite/doctor.ts';
 import { openStore, type Request, type Store } from '../../../src/storage/sqlite/store.ts';
 import { countingIds } from '../../support/ids.ts';
-import { draftOf, trialStart as now } from '../../support/storage.ts';
+import { draftOf, trialStart as now, nth } from '../../support/storage.ts';
 
 const account = '000000000000';
 
@@ -58,6 +58,20 @@ describe.each(['orders', 'orders.fifo'])('a damaged message in %s', (name) => {
       .prepare('delete from message_bodies where message_id = (select min(message_id) from message_bodies)')
       .run();
     expect(receive(store)).toEqual(['twot']);
+    store.close();
+  });
+
+  it('is set aside as it was found, whole, where an operator can look at it', () => {
+    const store = openStore({ directory: ':memory:', ids: countingIds(), now });
+    fill(store, ['one'.repeat(1_000)]);
+    store.db.exec("update messages set content_type = 'text/plaim'");
+    expect(receive(store)).toEqual([]);
+    const aside = store.db.prepare<[], { row: string; body: Buffer }>(
+      'select stored_row as row, body from quarantined_messages',
+    );
+    const { row, body } = nth(aside.all());
+    expect(JSON.parse(row)).toMatchObject({ contentType: 'text/plaim', bytes: 3_000 });
+    expect(body.toString()).toBe('one'.repeat(1_000));
     store.close();
   });
 });
