@@ -115,4 +115,13 @@ describe('a long poll where others wait', () => {
     await send('to the new one');
     expect(await next).toEqual(['to the new one']);
   });
+
+  it('goes over to the queue that has the name now, when that took one commit', async () => {
+    const { broker, clock, create, line, send } = await bench();
+    const [waiting] = await line(1);
+    await Promise.all([broker.queues.delete(principal, name), create()]);
+    await clock.advance({});
+    await send('to the new one');
+    expect(await waiting).toEqual(['to the new one']);
+  });
 });

@@ -1,11 +1,14 @@
 /** Receives: nothing stays hidden for a client that has left, and what goes wrong silently is said. */
 import { afterEach, expect, it } from 'vitest';
 import { type Broker, createBroker } from '../../src/broker/broker.ts';
+import { createMessages } from '../../src/broker/messages.ts';
+import { createWaiters } from '../../src/broker/waiters.ts';
 import { Fault } from '../../src/domain/errors.ts';
 import { noAttributes } from '../../src/domain/message.ts';
 import { defaultAccount, openPrincipal } from '../../src/domain/principal.ts';
 import { kindOfName } from '../../src/domain/queue.ts';
 import { QueueName } from '../../src/domain/queue-attributes.ts';
+import { receiptSeal } from '../../src/domain/receipt-handle.ts';
 import type { ReceiveAnswer, Storage } from '../../src/storage/port.ts';
 import { openSqlite } from '../../src/storage/sqlite/engine.ts';
 import { type ManualClock, manualClock } from '../support/clock.ts';
@@ -162,6 +165,44 @@ it('leaves the messages of a repeated attempt with who may have had them first',
   await bodies;
   expect(await receiveCounts()).toEqual([]);
   expect(await receive({ attemptId: 'x' }).bodies).toEqual(['a']);
+});
+
+it('gives those who wait under one attempt id the same messages', async () => {
+  const { send, receive, clock } = await bench('orders.fifo');
+  const both = [receive({ waitSeconds: 20, attemptId: 'x' }), receive({ waitSeconds: 20, attemptId: 'x' })];
+  await clock.advance({});
+  await Promise.all([send('a'), send('b')]);
+  expect(await Promise.all(both.map(({ bodies }) => bodies))).toEqual([
+    ['a', 'b'],
+    ['a', 'b'],
+  ]);
+});
+
+it('watches the key of a waiter for as long as it waits', async () => {
+  const { storage, clock, log, name } = await bench();
+  let watchCount = 0;
+  const messages = createMessages({
+    storage,
+    clock,
+    log,
+    waiters: createWaiters(clock),
+    seal: receiptSeal(storage.sealSecret),
+    keys: {
+      requireInForce: () => undefined,
+      watch() {
+        watchCount += 1;
+        return () => {
+          watchCount -= 1;
+        };
+      },
+    },
+  });
+  const waiting = messages.receive(principal, name, { max: 1, waitSeconds: 20 });
+  await clock.advance({});
+  expect(watchCount).toBe(1);
+  await clock.advance({ seconds: 20 });
+  expect(await waiting).toEqual([]);
+  expect(watchCount).toBe(0);
 });
 
 it('says once per hour that the dead-letter queue of a queue is gone, and delivers all the same', async () => {

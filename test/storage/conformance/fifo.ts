@@ -245,6 +245,14 @@ export function fifoConform(engine: Engine): void {
         for (const order of done.values()) expect(order).toEqual(order.toSorted((x, y) => x - y));
       });
 
+      it('keeps the turn of a group whose head leaves while it can be received', async () => {
+        const t = await withQueue();
+        const [first] = await t.send(q, fifo('a', 'a1'), fifo('b', 'b1'), fifo('a', 'a2'));
+        t.advance(1);
+        await t.storage.removeMessage({ queue: t.ref(q), messageId: first?.messageId ?? '', now: t.now });
+        expect(await t.receiveBodies(q)).toEqual(['a2', 'b1']);
+      });
+
       it('tells the end of the lock as the instant to look again, not now', async () => {
         const t = await withGroup();
         await t.receiveOne(q);
@@ -597,6 +605,13 @@ export function fifoConform(engine: Engine): void {
         await t.receive(q, { attemptId: 'x' });
         t.advance(30);
         await t.receive(q);
+        await expectRejection(t.receive(q, { attemptId: 'x' }), 'attemptIdReused');
+      });
+
+      it('are refused with attemptIdReused when another held one of their messages for no time at all', async () => {
+        const t = await withThree();
+        await t.receive(q, { attemptId: 'x', visibilitySeconds: 0 });
+        await t.receive(q, { visibilitySeconds: 0 });
         await expectRejection(t.receive(q, { attemptId: 'x' }), 'attemptIdReused');
       });
 

@@ -48,6 +48,27 @@ export function limitsConform(engine: Engine): void {
       });
     });
 
+    describe('of a receive', () => {
+      it('looks at a thousand messages, and no further when all of them have expired', async () => {
+        const t = await trial();
+        await t.put('q', { retentionSeconds: 60 });
+        await t.send('q', ...numbered(limits.receiveRowsExaminedMax - 1));
+        t.advance(30);
+        await t.send('q', 'at the limit');
+        t.advance(30);
+        expect(await t.receiveBodies('q')).toEqual(['at the limit']);
+        await t.purge('q');
+        await t.send('q', ...numbered(limits.receiveRowsExaminedMax));
+        t.advance(30);
+        await t.send('q', 'past it');
+        t.advance(30);
+        const { messages, nextVisibleAt } = await t.look('q');
+        expect(messages).toEqual([]);
+        expect(nextVisibleAt).toBeLessThanOrEqual(t.now);
+        expect(await t.receiveBodies('q')).toEqual(['past it']);
+      });
+    });
+
     describe('of a queue', () => {
       it('takes messages up to maxMessages and refuses a send past it with queueFull', async () => {
         const t = await trial();

@@ -672,6 +672,8 @@ export function messagesConform(engine: Engine): void {
         expect(await t.findMessage('q', '')).toBeNull();
         expect(await t.findMessage('q', `${messageId}0`)).toBeNull();
         expect(await t.findMessage('q', messageId.replace(/^./, 'z'))).toBeNull();
+        // The id of another time, whose last part is the same.
+        expect(await t.findMessage('q', messageId.replace(/^./, 'f'))).toBeNull();
       });
 
       it('is removed by an operator, held or not', async () => {
@@ -696,6 +698,7 @@ export function messagesConform(engine: Engine): void {
           t.storage.removeMessage({ queue: t.ref(name), messageId: id, now: t.now });
         await expectRejection(remove('r', messageId), 'messageNotFound');
         await expectRejection(remove('q', 'nonsense'), 'messageNotFound');
+        await expectRejection(remove('q', messageId.replace(/^./, 'f')), 'messageNotFound');
         await remove('q', messageId);
         await expectRejection(remove('q', messageId), 'messageNotFound');
       });

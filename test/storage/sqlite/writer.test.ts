@@ -198,6 +198,17 @@ describe('the store', () => {
     expect(ready).toMatchObject([{ count: 1 }]);
   });
 
+  it('counts what a queue holds as before, when what was counted was rolled back', () => {
+    const limited = { maxMessages: 2 };
+    run({ ...put, ask: { ...put.ask, settings: limited } });
+    const broken = { ...draftOf('x'), contentType: Symbol('no text') as never };
+    const breaking = { name: 'send', ask: { queue, drafts: [broken], isAtomic: false, now } };
+    run(sending('first'), breaking);
+    const [second, third] = [run(sending('second')), run(sending('third'))];
+    expect(second.outcomes).toMatchObject([{ value: [{ isDuplicate: false }] }]);
+    expect(third.outcomes).toMatchObject([{ value: [{ fault: 'queueFull' }] }]);
+  });
+
   it('refuses sends when the file cannot grow, goes on receiving and deleting, and recovers', () => {
     run(put, sending('first'));
     const pages = Number(store.db.pragma('page_count', { simple: true }));
