@@ -28,6 +28,15 @@ describe('room for answers', () => {
     expect([heldBytes(), freeBytes()]).toEqual([answersHeldBytesMax, 0]);
   });
 
+  it('is given back in part also while there is none', () => {
+    const { hold, heldBytes } = tracked();
+    const large = answer();
+    hold(large, largeAnswersHeldBytesMax);
+    while (heldBytes() < answersHeldBytesMax) hold(answer(), smallBodyBytesMax);
+    expect(hold(large, largeAnswersHeldBytesMax - 1)).toBeUndefined();
+    expect(heldBytes()).toBe(answersHeldBytesMax - 1);
+  });
+
   it('is shared among threads, except that what is alone in one has all of it', () => {
     const { hold, freeBytes } = tracked(4);
     const first = answer();
@@ -37,6 +46,7 @@ describe('room for answers', () => {
     expect(freeBytes()).toBe(0);
     expect(hold(answer(), 1)).toMatchObject({ data: { fault: 'overloaded' } });
     expect(hold(first, largeAnswersHeldBytesMax / 4 - smallBodyBytesMax - 1)).toBeUndefined();
+    expect(freeBytes()).toBe(smallBodyBytesMax + 1);
     expect(hold(answer(), smallBodyBytesMax + 2)).toMatchObject({ data: { fault: 'overloaded' } });
     expect(hold(answer(), smallBodyBytesMax + 1)).toBeUndefined();
   });

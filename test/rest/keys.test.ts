@@ -245,6 +245,15 @@ describe('who manages keys', () => {
     expect([mine, theirs].sort()).toEqual([204, 409]);
   });
 
+  it('is not saved by a key that has ended, or that manages those of another account', async () => {
+    const { admin, holder, clock } = await openKeyedApi();
+    await holder([{ actions: ['*'], queues: ['*'] }], '111111111111');
+    const expiresAt = new Date(clock.now() + 1_000).toISOString();
+    madeBy(await admin.call('POST', '/v1/keys', { json: { name: 'ended', expiresAt } }));
+    await clock.advance({ seconds: 1 });
+    expectProblem(await admin.call('DELETE', `/v1/keys/${admin.keyId}`), 409, 'key_needed');
+  });
+
   it('sees the keys of their own account only', async () => {
     const { admin, holder } = await openKeyedApi();
     const foreign = await holder([{ actions: ['*'], queues: ['*'] }], '111111111111');

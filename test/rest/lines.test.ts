@@ -31,6 +31,23 @@ describe('lines of JSON', () => {
     },
   );
 
+  it('are stored as soon as they are 2 MiB together, and those after them anew', async () => {
+    const sent: number[] = [];
+    const api = await openApi({
+      wrapStorage: (storage) => ({
+        ...storage,
+        send(ask) {
+          sent.push(ask.drafts.length);
+          return storage.send(ask);
+        },
+      }),
+    });
+    await api.queue('orders');
+    const line = `"${'x'.repeat(700_000)}"\n`;
+    expect((await post(api, line.repeat(5))).json).toMatchObject({ sentCount: 5 });
+    expect(sent).toEqual([3, 2]);
+  });
+
   it('fail one by one, in order', async () => {
     const api = await withQueue();
     const bad = Buffer.concat([Buffer.from('1\n{"a":\n'), Buffer.from([0x22, 0xff, 0x22, 0x0a]), Buffer.from('2\n')]);

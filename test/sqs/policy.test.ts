@@ -38,6 +38,15 @@ const evaluate = (policy: Policy, ask: Partial<PolicyAsk> = {}) =>
     ...ask,
   });
 
+/** What compares times, with the present one. */
+const atTheInstant = (key: string, kind: 'Date' | 'Numeric', now: string | number) =>
+  [
+    [`${kind}LessThan`, key, now, false],
+    [`${kind}LessThanEquals`, key, now, true],
+    [`${kind}GreaterThan`, key, now, false],
+    [`${kind}GreaterThanEquals`, key, now, true],
+  ] as const;
+
 describe('a policy', () => {
   it('denies what one statement allows and another denies, in either order', () => {
     const [allow, deny] = [{}, { Effect: 'Deny', Action: 'sqs:*' }];
@@ -184,8 +193,10 @@ describe('a policy', () => {
     ['DateLessThan', 'aws:CurrentTime', '2026-01-01T00:00:01Z', true],
     ['DateLessThan', 'aws:CurrentTime', '2026-01-01T00:00:00Z', false],
     ['DateGreaterThanEquals', 'aws:CurrentTime', '2026-01-01T01:00:00+01:00', true],
+    ...atTheInstant('aws:CurrentTime', 'Date', new Date(manualStart).toISOString()),
+    ...atTheInstant('aws:EpochTime', 'Numeric', manualStart / 1000),
     ['NumericLessThan', 'aws:EpochTime', manualStart / 1000 + 1, true],
-    ['NumericGreaterThan', 'aws:EpochTime', manualStart / 1000, false],
+    ['NumericGreaterThan', 'aws:EpochTime', manualStart / 1000 - 1, true],
   ];
   it.each(conditions)('holds by %s of %s and %j: %s', (operator, key, value, holds) => {
     expect(evaluate(policyOf({ Condition: { [operator]: { [key]: value } } }))).toBe(holds ? 'allow' : 'nothing');

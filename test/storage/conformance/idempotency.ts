@@ -50,6 +50,22 @@ export function idempotencyConform(engine: Engine): void {
       expect(await t.receiveBodies('q')).toEqual(['a', 'a', 'a']);
     });
 
+    it('of sends are apart from those of tasks', async () => {
+      const t = await withQueue();
+      await t.put('r');
+      await t.trySend('q', ['a'], { idempotency: key });
+      const { isNew } = await t.storage.startRedrive({
+        taskId: nextTaskId(),
+        source: t.ref('q'),
+        destination: 'r',
+        ratePerSecond: null,
+        limit: null,
+        idempotency: otherFingerprint,
+        now: t.now,
+      });
+      expect(isNew).toBe(true);
+    });
+
     it('are apart by account', async () => {
       const t = await withQueue();
       const other = t.as('111111111111');

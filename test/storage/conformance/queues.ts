@@ -536,6 +536,36 @@ export function queuesConform(engine: Engine): void {
     });
 
     describe('purge', () => {
+      it('that may come once in a while is free again at the end of it, whatever other purges come between', async () => {
+        const t = await trial();
+        await t.put('orders');
+        const purge = (intervalSeconds?: number) =>
+          t.storage.purgeQueue({ queue: t.ref('orders'), intervalSeconds, now: t.now });
+        await purge(60);
+        t.advance(59.999);
+        await purge();
+        await expectRejection(purge(60), 'purgeInProgress');
+        t.advance(0.001);
+        await purge(60);
+        await expectRejection(purge(60), 'purgeInProgress');
+      });
+
+      it('empties large bodies and receive attempts too, after upkeep', async () => {
+        const t = await trial();
+        const large = 'x'.repeat(2_000);
+        for (const [name, draft] of [
+          ['orders', large],
+          ['orders.fifo', fifo('g', large, 'd')],
+        ] as const) {
+          await t.put(name);
+          await t.send(name, draft);
+          await t.receive(name, { attemptId: 'x' });
+          await t.purge(name);
+        }
+        await t.upkeep();
+        expect(await t.audit()).toEqual([]);
+      });
+
       it('removes available, delayed and held messages at once and tells how many', async () => {
         const t = await trial();
         await t.put('orders');

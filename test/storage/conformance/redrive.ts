@@ -185,6 +185,29 @@ export function redriveConform(engine: Engine): void {
       expect(movedCount).toBeGreaterThanOrEqual(2);
     });
 
+    it('at a rate makes up for one second of a long rest, not for more', async () => {
+      const t = await withLetters(90);
+      const { taskId } = await t.redrive('q-dlq', { rate: 20 });
+      await t.storage.upkeep({ now: t.now });
+      const before = (await t.task(taskId)).movedCount;
+      t.advance(60);
+      await t.storage.upkeep({ now: t.now });
+      expect((await t.task(taskId)).movedCount).toBe(before + 20 + 1);
+    });
+
+    it('moves no more bytes in a slice than may be, and the last message', async () => {
+      const t = await trial();
+      await t.put('q');
+      await t.put('r');
+      await t.send('q', ...Array.from({ length: 6 }, () => 'x'.repeat(1_000_000)));
+      await t.redrive('q', { to: 'r' });
+      await t.storage.upkeep({ now: t.now });
+      // Four are less than 4 MiB.
+      expect(await t.counts('r')).toEqual([5, 0, 0]);
+      await t.upkeep();
+      expect(await t.counts('r')).toEqual([6, 0, 0]);
+    });
+
     it('moves in bounded slices and says that there is more', async () => {
       const t = await withLetters(1_500);
       const { taskId } = await t.redrive('q-dlq');
@@ -608,6 +631,33 @@ export function redriveConform(engine: Engine): void {
         expect(await t.counts('q-dlq')).toEqual([1, 0, 0]);
       });
 
+      it('when the destination has room for no more bytes', async () => {
+        const t = await withLetters(3);
+        await t.put('small', { maxBytes: 4 });
+        const { taskId } = await t.redrive('q-dlq', { to: 'small' });
+        await t.upkeep();
+        const failure = { fault: 'queueFull', facts: { limit: 'maxBytes' } };
+        expect(await t.task(taskId)).toMatchObject({ status: 'failed', movedCount: 2, failure });
+      });
+
+      it('when it has run for 36 hours, and not before', async () => {
+        const t = await withLetters(1, { visibilityTimeoutSeconds: 1 });
+        const hold = () => t.receive('q-dlq', { visibilitySeconds: limits.visibilityTimeoutSecondsMax });
+        await hold();
+        const { taskId } = await t.redrive('q-dlq');
+        for (let held = 0; held < 3; held += 1) {
+          await t.upkeep();
+          expect(await t.task(taskId)).toMatchObject({ status: 'running', movedCount: 0 });
+          t.advance(limits.visibilityTimeoutSecondsMax);
+          await hold();
+        }
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({ status: 'running' });
+        t.advance(10);
+        await t.upkeep();
+        expect(await t.task(taskId)).toMatchObject({ status: 'failed', failure: { fault: 'redriveInvalid' } });
+      });
+
       it('or ends, but never lives on, when the source was deleted', async () => {
         const t = await withLetters(5);
         const { taskId } = await t.redrive('q-dlq', { rate: 1 });
@@ -711,6 +761,14 @@ export function redriveConform(engine: Engine): void {
         expect(await plan('q')).toMatchObject({ toMoveCount: 5, skippedCount: 0, samples: { length: 5 } });
         await t.deleteQueue('q');
         expect(await plan(null)).toEqual({ toMoveCount: 0, skippedCount: 5, samples: [] });
+      });
+
+      it('ends at its limit: what stands behind is not counted as skipped', async () => {
+        const t = await withLetters(2);
+        await t.send('q-dlq', 'sent', 'sent too');
+        const ask = { source: t.ref('q-dlq'), destination: null, now: t.now };
+        expect(await t.storage.planRedrive({ ...ask, limit: 2 })).toMatchObject({ toMoveCount: 2, skippedCount: 0 });
+        expect(await t.storage.planRedrive({ ...ask, limit: 3 })).toMatchObject({ toMoveCount: 2, skippedCount: 2 });
       });
 
       it('looks through more than one page', async () => {

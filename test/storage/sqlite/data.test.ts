@@ -1,5 +1,6 @@
 /** What a start proves before anything is accepted, and what it refuses. */
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,15 +19,17 @@ import { draftOf, trialStart as now } from '../../support/storage.ts';
 const queue = { account: '000000000000', name: QueueName.parse('orders') };
 
 describe('the data directory', () => {
+  let folder: string;
   let directory: string;
   const open: Storage[] = [];
 
   beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'sluice-data-'));
+    folder = await mkdtemp(join(tmpdir(), 'sluice-data-'));
+    directory = folder;
   });
   afterEach(async () => {
     for (const storage of open.splice(0)) await storage.close();
-    await rm(directory, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   });
 
   const start = async (options: Partial<SqliteOptions> = {}): Promise<Storage> => {
@@ -188,6 +191,42 @@ describe('the data directory', () => {
     expect(log.lines).toMatchObject([
       { level: 40, directory, horizon: how, msg: expect.stringMatching(/^the commit horizon is missing or damaged/) },
     ]);
+  });
+
+  it('does not believe a horizon whose number was changed on the disk', async () => {
+    const log = recordingLog();
+    await stop(await start({ log }));
+    const path = join(directory, 'horizon');
+    const bytes = await readFile(path);
+    bytes.writeUInt8(1, 20);
+    await writeFile(path, bytes);
+    await stop(await start({ log }));
+    expect(log.lines).toMatchObject([{ horizon: 'damaged' }]);
+  });
+
+  it('is for its owner alone', async () => {
+    directory = join(directory, 'of', 'its', 'own');
+    const storage = await start();
+    await makeQueue(storage);
+    const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
+    expect(await modeOf(directory)).toBe('700');
+    expect(await modeOf(join(directory, 'horizon'))).toBe('600');
+  });
+
+  it('takes no sends while somebody keeps the log from being emptied beyond 1 GiB, and all else', async () => {
+    const storage = await start();
+    await makeQueue(storage);
+    await sendOne(storage, 'before');
+    // Of zeros, which take no room. By another process, since closing the file here would end the locks of this one.
+    const log = join(directory, 'sluice.db-wal');
+    const setSize = (bytes: number) => execFileSync('truncate', ['-s', String(bytes), log]);
+    const { size } = await stat(log);
+    setSize(1_073_741_825);
+    await expect(sendOne(storage, 'refused')).rejects.toMatchObject({ data: { fault: 'storageFull' } });
+    const { messages } = await storage.receive({ queue, limit: 10, bytesMax: 1_000, now });
+    expect(messages.map(({ body }) => Buffer.from(body).toString())).toEqual(['before']);
+    setSize(Math.max(size, 1_073_741_824));
+    await sendOne(storage, 'after');
   });
 
   it('tells the latest instant that was stored, so that time does not start before it', async () => {

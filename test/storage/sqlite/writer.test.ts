@@ -15,6 +15,14 @@ const queue = { account: '000000000000', name: QueueName.parse('orders') };
 const missing = { account: '000000000000', name: QueueName.parse('missing') };
 const send = (body: string, to = queue) => ({ queue: to, drafts: [draftOf(body)], isAtomic: false, now });
 
+/** A writer whose commits are made up. */
+function writerOf(execute: Executor['execute']): Writer {
+  const nothing = () => undefined;
+  const rest = { store: undefined, sealSecret: new Uint8Array(), highWaterAt: now, onBroken: nothing, onNews: nothing };
+  const listeners = { ready: nothing, commit: nothing, change: nothing, fatal: nothing };
+  return new Writer({ ...rest, execute, close: async () => undefined }, listeners, () => 0);
+}
+
 describe('the writer', () => {
   let storage: Storage;
   const commits: CommitNotice[] = [];
@@ -86,19 +94,25 @@ describe('the writer', () => {
       const outcomes = requests.map((_, i): Outcome => (i === 0 ? { does: 'value', value: null } : { does: 'later' }));
       done({ outcomes, ready: [], changes: [], isFull: false });
     };
-    const nothing = () => undefined;
-    const rest = {
-      store: undefined,
-      sealSecret: new Uint8Array(),
-      highWaterAt: now,
-      onBroken: nothing,
-      onNews: nothing,
-    };
-    const listeners = { ready: nothing, commit: nothing, change: nothing, fatal: nothing };
-    const writer = new Writer({ ...rest, execute, close: async () => undefined }, listeners, () => 0);
+    const writer = writerOf(execute);
     for (const limit of [1, 2, 3, 4]) receive(limit);
     await Promise.all(received);
     expect(given).toEqual([1, 2, 3, 2, 4]);
+  });
+
+  it('lets bytes wait up to its bound, and has room for as many again when they are done', async () => {
+    const done = { ready: [], changes: [], isFull: false };
+    const writer = writerOf((requests, answered) =>
+      answered({ ...done, outcomes: requests.map((): Outcome => ({ does: 'value', value: [] })) }),
+    );
+    const ask = send('x');
+    for (let round = 0; round < 2; round += 1) {
+      const sent = writer.submit('send', ask, limits.writerPendingBytesMax);
+      await expect(writer.submit('send', ask, 1)).rejects.toMatchObject({ data: { fault: 'overloaded' } });
+      expect(writer.pendingBytes).toBe(limits.writerPendingBytesMax);
+      await sent;
+      expect(writer.pendingBytes).toBe(0);
+    }
   });
 
   it('lets no time run backwards: what comes later sees what came before, whoever asked the clock first', async () => {
@@ -196,6 +210,16 @@ describe('the store', () => {
     const { outcomes, ready } = run(sending('good'), breaking);
     expect(outcomes.map(({ does }) => does)).toEqual(['value', 'break']);
     expect(ready).toMatchObject([{ count: 1 }]);
+  });
+
+  it('gives out as much as it may although it gave out the same before a neighbour broke', () => {
+    run(put);
+    const drafts = Array.from({ length: 5 }, () => draftOf('x'.repeat(1_000_000)));
+    run({ name: 'send', ask: { queue, drafts, isAtomic: false, now } });
+    const broken = { ...draftOf('x'), contentType: Symbol('no text') as never };
+    const breaking = { name: 'send', ask: { queue, drafts: [broken], isAtomic: false, now } };
+    const all = { ...receive, ask: { ...receive.ask, bytesMax: limits.receiveBytesMax } };
+    expect(run(all, breaking).outcomes.map(({ does }) => does)).toEqual(['value', 'break']);
   });
 
   it('counts what a queue holds as before, when what was counted was rolled back', () => {
