@@ -293,6 +293,15 @@ describe('a queue', () => {
   it('tells who dead-letters to it', async () => {
     const api = await withQueue({ deadLetter: { queue: 'dead', maxReceiveCount: 1 } });
     expect((await api.get('/v1/queues/dead/dead-letter-sources')).json).toEqual({ items: ['orders'] });
+    for (const name of ['a', 'b']) await api.queue(name, { deadLetter: { queue: 'dead', maxReceiveCount: 3 } });
+    const shown: string[] = [];
+    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+      const page = `?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`;
+      const { json } = await api.get(`/v1/queues/dead/dead-letter-sources${page}`);
+      shown.push(...json.items.map(String));
+      cursor = json.nextCursor;
+    }
+    expect(shown).toEqual(['a', 'b', 'orders']);
     expectProblem(await api.get('/v1/queues/nope/dead-letter-sources'), 404, 'queue_not_found');
   });
 

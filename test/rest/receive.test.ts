@@ -237,6 +237,13 @@ describe('a raw receive', () => {
     expect(headers).not.toHaveProperty('set-cookie');
   });
 
+  it('keeps the first of the attributes whose header would be the same', async () => {
+    const api = await withQueue();
+    const attributes = { Tenant: 'first', tenant: 'second' };
+    await api.post('/v1/queues/orders/messages/batch', { json: { messages: [{ body: 'x', attributes }] } });
+    expect((await api.post(nextUrl)).headers).toMatchObject({ 'attr-tenant': 'first' });
+  });
+
   it('leaves out attributes that are too large for headers, and says how many', async () => {
     const api = await withQueue();
     await api.post('/v1/queues/orders/messages/batch', {

@@ -431,6 +431,15 @@ overBoth('a list of queues', (protocol) => {
 });
 
 overBoth('tags', (protocol) => {
+  it('keeps the tags that several clients set at once', async () => {
+    const t = await openSqs(protocol);
+    const QueueUrl = await t.queue('q');
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    await Promise.all(names.map((name) => t.ok('TagQueue', { QueueUrl, Tags: { [name]: 'x' } })));
+    const { Tags } = await t.ok('ListQueueTags', { QueueUrl });
+    expect(Object.keys(Tags as object).sort()).toEqual(names);
+  });
+
   it('are case-sensitive, overwritten, and may be empty; a key that is not there can be taken away', async () => {
     const t = await openSqs(protocol);
     const QueueUrl = await t.queue('q');

@@ -535,6 +535,27 @@ export function queuesConform(engine: Engine): void {
       });
     });
 
+    it('keeps the name of a queue that was deleted twice as long as after the second time', async () => {
+      const t = await trial();
+      const put = () =>
+        t.storage.putQueue({
+          queue: t.ref('orders'),
+          kind: 'standard',
+          settings: {},
+          quietSeconds: limits.recreateSeconds,
+          now: t.now,
+        });
+      for (const seconds of [0, limits.recreateSeconds - 1]) {
+        t.advance(seconds);
+        await t.put('orders');
+        await t.deleteQueue('orders');
+      }
+      t.advance(limits.recreateSeconds - 0.001);
+      await expectRejection(put(), 'queueDeletedRecently');
+      t.advance(0.001);
+      expect(await put()).toMatchObject({ isNew: true });
+    });
+
     describe('purge', () => {
       it('that may come once in a while is free again at the end of it, whatever other purges come between', async () => {
         const t = await trial();

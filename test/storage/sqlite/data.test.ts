@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isFault } from '../../../src/domain/errors.ts';
 import { QueueName } from '../../../src/domain/queue-attributes.ts';
 import type { Storage } from '../../../src/storage/port.ts';
-import { openSqlite, type SqliteOptions } from '../../../src/storage/sqlite/engine.ts';
+import { joinSqlite, openSqlite, type SqliteOptions } from '../../../src/storage/sqlite/engine.ts';
 import { openStore } from '../../../src/storage/sqlite/store.ts';
 import { StartupError } from '../../../src/storage/startup-error.ts';
 import { countingIds } from '../../support/ids.ts';
@@ -260,6 +261,29 @@ describe('the data directory', () => {
     expect(storage.health().canWrite).toBe(false);
     await expect(sendOne(storage, 'late')).rejects.toMatchObject({ data: { fault: 'storageFailed' } });
     await stop(storage);
+  });
+
+  it('answers each thread what it asked for, however many ask in one commit', async () => {
+    const first = await openSqlite({ directory, ids: countingIds(), log: recordingLog(), now, hasOwnThread: true });
+    open.push(first);
+    await makeQueue(first);
+    // While the writer is at work for one, the others wait, and go together then.
+    const others = [joinSqlite(first.share(), () => 0), joinSqlite(first.share(), () => 0)];
+    const all = [first, ...others];
+    const bodyOf = async (storage: Storage, body: string) => {
+      const [sent] = await sendOne(storage, body);
+      if (sent === undefined || isFault(sent)) throw new Error('It was refused.');
+      const message = await storage.findMessage({ queue, messageId: sent.messageId, now });
+      return Buffer.from(message?.body ?? '').toString();
+    };
+    const bodies = Array.from({ length: 50 }, (_, i) => `${i}`);
+    const bodiesOf = async (storage: Storage) => {
+      const found: string[] = [];
+      for (const body of bodies) found.push(await bodyOf(storage, body));
+      return found;
+    };
+    expect(await Promise.all(all.map(bodiesOf))).toEqual(all.map(() => bodies));
+    for (const storage of others) await storage.close();
   });
 
   it('serves with the writer in a thread of its own', async () => {
