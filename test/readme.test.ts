@@ -9,6 +9,7 @@ import { type OwnSettingName, ownSettingNames, queueSettings } from '../src/doma
 import { arrivalLimits } from '../src/http/arrivals.ts';
 import { httpLimits } from '../src/server.ts';
 import { sqsActions } from '../src/sqs/actions.ts';
+import { faults } from './deep/faults.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const read = (name: string) => readFileSync(path(name), 'utf8');
@@ -104,8 +105,8 @@ function boundsOf(name: OwnSettingName): string {
 }
 
 /** The rows of the table under a heading. */
-const rowsUnder = (heading: string): readonly string[] =>
-  (readme.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '')
+const rowsUnder = (heading: string, text = readme): readonly string[] =>
+  (text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '')
     .split('\n')
     .filter((line) => line.startsWith('| '))
     .slice(2);
@@ -180,6 +181,14 @@ describe('the README', () => {
   it('links to files that exist', () => {
     const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1] ?? '');
     expect(links.filter((link) => !existsSync(path(link)))).toEqual([]);
+  });
+});
+
+describe('the guide to the deep tests', () => {
+  it('names every seeded fault with the test that sees it', () => {
+    const told = rowsUnder('Seeded faults', read('test/deep/README.md')).map((row) => row.split(' | ').slice(0, 2));
+    const right = Object.entries(faults).map(([name, { test }]) => [`| ${name}`, `[${test}](../../${test})`]);
+    expect(told).toEqual(right);
   });
 });
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { faults } from './deep/faults.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Files as git knows them or would add them; those deleted but not yet committed are left out. */
@@ -151,6 +152,14 @@ describe('the source', () => {
     const imported = new Set(product.flatMap((path) => importsOf(path).filter((to) => to !== path)).map(stem));
     const manifest = readText('package.json');
     expect(product.filter((path) => !imported.has(stem(path)) && !manifest.includes(path))).toEqual([]);
+  });
+
+  it('has the place of each seeded fault once, and the test that sees it', () => {
+    const lost = Object.entries(faults).filter(
+      ([, { edits, test }]) =>
+        readText(test) === '' || edits.some(({ file, from }) => readText(file).split(from).length !== 2),
+    );
+    expect(lost.map(([name]) => name)).toEqual([]);
   });
 });
 
