@@ -1,7 +1,8 @@
 /** Receives: nothing stays hidden for a client that has left, and what goes wrong silently is said. */
 import { afterEach, expect, it } from 'vitest';
 import { type Broker, createBroker } from '../../src/broker/broker.ts';
-import { createMessages } from '../../src/broker/messages.ts';
+import type { Keys } from '../../src/broker/keys.ts';
+import { createMessages, type Messages } from '../../src/broker/messages.ts';
 import { createWaiters } from '../../src/broker/waiters.ts';
 import { Fault } from '../../src/domain/errors.ts';
 import { noAttributes } from '../../src/domain/message.ts';
@@ -178,23 +179,33 @@ it('gives those who wait under one attempt id the same messages', async () => {
   ]);
 });
 
+/** Messages of somebody whose key is looked at by the test. */
+const messagesWith = ({ storage, clock, log }: Bench, keys: Pick<Keys, 'watch' | 'requireInForce'>): Messages => {
+  const seal = receiptSeal(storage.sealSecret);
+  return createMessages({ storage, clock, log, waiters: createWaiters(clock), seal, keys });
+};
+
+it('does not let wait whose key has ended since it was looked at', async () => {
+  const own = await bench();
+  const requireInForce = () => {
+    throw Fault.of('credentialsInvalid', {});
+  };
+  const messages = messagesWith(own, { requireInForce, watch: () => () => undefined });
+  const waiting = messages.receive(principal, own.name, { max: 1, waitSeconds: 20 });
+  await expect(waiting).rejects.toMatchObject({ data: { fault: 'credentialsInvalid' } });
+});
+
 it('watches the key of a waiter for as long as it waits', async () => {
-  const { storage, clock, log, name } = await bench();
+  const own = await bench();
+  const { clock, name } = own;
   let watchCount = 0;
-  const messages = createMessages({
-    storage,
-    clock,
-    log,
-    waiters: createWaiters(clock),
-    seal: receiptSeal(storage.sealSecret),
-    keys: {
-      requireInForce: () => undefined,
-      watch() {
-        watchCount += 1;
-        return () => {
-          watchCount -= 1;
-        };
-      },
+  const messages = messagesWith(own, {
+    requireInForce: () => undefined,
+    watch() {
+      watchCount += 1;
+      return () => {
+        watchCount -= 1;
+      };
     },
   });
   const waiting = messages.receive(principal, name, { max: 1, waitSeconds: 20 });

@@ -133,6 +133,7 @@ export function queuesConform(engine: Engine): void {
       it('refuses settings that do not go together, and leaves nothing behind', async () => {
         const t = await trial();
         await expectRejection(t.put('orders', { delaySeconds: 61, retentionSeconds: 60 }), 'settingInvalid');
+        await t.put('longest', { delaySeconds: 60, retentionSeconds: 60 });
         await expectRejection(t.put('a.fifo', { fifoThroughputLimit: 'perMessageGroupId' }), 'settingInvalid');
         expect(await t.find('orders')).toBeNull();
         expect(await t.find('a.fifo')).toBeNull();

@@ -20,7 +20,7 @@ describe.each(['orders', 'orders.fifo'])('a damaged message in %s', (name) => {
       ...draftOf(body),
       ...(isFifo ? { groupId: 'g', deduplicationId: `d${i}` } : {}),
     }));
-    run({ name: 'send', ask: { queue, drafts, isAtomic: false, now } });
+    run({ name: 'send', ask: { queue, drafts, isAtomic: false, senderId: 'somebody', now } });
   }
   function receive(store: Store): readonly string[] {
     const ask = { queue, limit: 10, bytesMax: 10_000_000, now };
@@ -35,6 +35,8 @@ describe.each(['orders', 'orders.fifo'])('a damaged message in %s', (name) => {
     ['a shortened body', "body = cast('tw' as blob)"],
     ['a changed attribute', "attributes = '[]'"],
     ['a changed content type', "content_type = 'text/plaim'"],
+    ['a changed sender', "sender_id = 'somebodz'"],
+    ['a trace that it did not have', "trace_header = 'x'"],
     ['a changed checksum', 'checksum = checksum + 1'],
   ])('is set aside: %s', (_what, change) => {
     const store = openStore({ directory: ':memory:', ids: countingIds(), now });
@@ -58,6 +60,24 @@ describe.each(['orders', 'orders.fifo'])('a damaged message in %s', (name) => {
       .prepare('delete from message_bodies where message_id = (select min(message_id) from message_bodies)')
       .run();
     expect(receive(store)).toEqual(['twot']);
+    store.close();
+  });
+
+  it('is set aside by a redrive that gives new ids, and the others are moved', () => {
+    const store = openStore({ directory: ':memory:', ids: countingIds(), now });
+    fill(store, ['one', 'two', 'six']);
+    const other = { account, name: QueueName.parse(`other-${name}`) };
+    const run = (one: string, ask: object) => store.run([{ name: one, ask: { ...ask, now } } as unknown as Request]);
+    run('putQueue', { queue: other, kind: isFifo ? 'fifo' : 'standard', settings: {} });
+    store.db.exec(`update messages set body = cast('twn' as blob) ${ofTheSecond}`);
+    const task = { taskId: 't', source: queue, destination: other.name, ratePerSecond: null, limit: null };
+    run('startRedrive', { ...task, renewsMessages: true });
+    run('upkeep', {});
+    expect(store.db.prepare('select status, moved_count as moved from tasks').all()).toEqual([
+      { status: 'completed', moved: 2 },
+    ]);
+    expect(store.db.prepare('select count(*) from quarantined_messages').pluck().get()).toBe(1);
+    expect(audit(store.db, now)).toEqual([]);
     store.close();
   });
 

@@ -60,6 +60,31 @@ describe('what a queue leaves behind', () => {
   });
 });
 
+it('keeps the newest finished tasks, as many as may be', () => {
+  store = openStore({ directory: ':memory:', ids: countingIds(), now });
+  run('putQueue', { queue, kind: 'standard', settings: {} });
+  const other = { ...queue, name: QueueName.parse('other') };
+  run('putQueue', { queue: other, kind: 'standard', settings: {} });
+  const start = (taskId: string) => {
+    const ask = { taskId, source: queue, destination: 'other', ratePerSecond: null, limit: null };
+    expect(run('startRedrive', ask)).toMatchObject({ does: 'value' });
+  };
+  const columns = store.db.prepare<[], string>("select name from pragma_table_info('tasks')").pluck().all();
+  const copied = columns.map((name) => ({ number: 'i', task_id: "'copy ' || i" })[name] ?? name).join();
+  start('first');
+  run('upkeep', {});
+  store.db.exec(`
+    with recursive n(i) as (select -${limits.tasksKeptMax - 1} union all select i + 1 from n where i < -1)
+    insert into tasks (${columns.join()}) select ${copied} from n, (select * from tasks limit 1)`);
+  expect(count('tasks')).toBe(limits.tasksKeptMax);
+  start('second');
+  expect(count('tasks')).toBe(limits.tasksKeptMax + 1);
+  run('upkeep', {});
+  start('third');
+  expect(count('tasks')).toBe(limits.tasksKeptMax + 1);
+  expect(store.db.prepare("select count(*) from tasks where task_id = 'copy -1'").pluck().get()).toBe(1);
+});
+
 it('refuses one queue more than an account may have, confirms those it has, and lets other accounts be', () => {
   store = openStore({ directory: ':memory:', ids: countingIds(), now });
   const put = (name: string, account = '000000000000') => {
