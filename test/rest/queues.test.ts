@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { limits } from '../../src/domain/limits.ts';
 import { type Api, expectProblem, expectRefusal, nth, openApi } from '../support/api.ts';
 
 const url = '/v1/queues/orders';
@@ -289,6 +290,17 @@ describe('a queue', () => {
       expectProblem(await api.get(`/v1/queues?${query}`), 400, 'invalid_argument', nth(query.split('=')));
     },
   );
+
+  it('takes a document of the largest size, and not a byte more', async () => {
+    const api = await openApi();
+    const put = (bytes: number) =>
+      api.call('PUT', '/v1/queues/orders', {
+        body: '{}'.padEnd(bytes),
+        headers: { 'content-type': 'application/json' },
+      });
+    expectProblem(await put(limits.documentBytesMax + 1), 413, 'body_too_large');
+    expect((await put(limits.documentBytesMax)).status).toBe(201);
+  });
 
   it('tells who dead-letters to it', async () => {
     const api = await withQueue({ deadLetter: { queue: 'dead', maxReceiveCount: 1 } });
