@@ -2,7 +2,7 @@
  * The HTTP server: one Fastify instance with everything that is served, built from what it is given. Tests, the bench
  * and the process build the same one.
  *
- * What crosses every request stands here, in this order: request id, closing, authorisation, arrival of bodies; and
+ * What crosses every request stands here, in this order: request id, its turn, closing, authorisation, arrival of bodies; and
  * after the answer the log line. Edges are mounted as plugins.
  */
 import type { Socket } from 'node:net';
@@ -23,6 +23,7 @@ import { mountDocs } from './http/docs.ts';
 import { endLines } from './http/line-end.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import { type ApiDocuments, documentApi } from './http/openapi.ts';
+import { takeTurns } from './http/pipelining.ts';
 import { logRequests, requestIds } from './http/request-log.ts';
 import { listRoutes } from './http/routes.ts';
 import type { Ids } from './ids.ts';
@@ -87,6 +88,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   app.decorate('arrivals', arrivals);
   trackDepartures(app, deps.threadCount);
 
+  takeTurns(app, deps.threadCount);
   admitRequests(app, clock);
   endSilentConnections(app, clock);
   const gate = createGate(access, broker.keys, clock);

@@ -7,6 +7,7 @@ import { actions } from '../src/domain/action.ts';
 import { limits } from '../src/domain/limits.ts';
 import { type OwnSettingName, ownSettingNames, queueSettings } from '../src/domain/queue-attributes.ts';
 import { arrivalLimits } from '../src/http/arrivals.ts';
+import { pipelineLimits } from '../src/http/pipelining.ts';
 import { httpLimits } from '../src/server.ts';
 import { sqsActions } from '../src/sqs/actions.ts';
 import { faults } from './deep/faults.ts';
@@ -71,6 +72,10 @@ const limitRows: readonly (readonly [of: string, most: string])[] = [
     `${bytes(limits.answersHeldBytesMax)}, large ones ${number(limits.largeAnswersHeldBytesMax / kibibyte ** 2)}`,
   ],
   ['connections, requests on one', `${number(httpLimits.connectionsMax)}, ${number(httpLimits.requestsPerSocketMax)}`],
+  [
+    'requests sent before the one in front on their connection is answered, all together',
+    number(pipelineLimits.waitingMax),
+  ],
   [
     'headers of a request',
     `${bytes(httpLimits.headerBytesMax)}, ${httpLimits.headersMax} of them, within ${seconds(httpLimits.headersTimeoutMs)}`,

@@ -1,6 +1,7 @@
 /** Answers to bytes that are not HTTP: Node's parser refused them, so there is no request to answer in. */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { answerUnderWay } from './pipelining.ts';
 import { saneRequestId } from './request-log.ts';
 
 type ClientError = Error & { readonly code?: string; readonly rawPacket?: unknown };
@@ -58,17 +59,46 @@ function requestIdOf({ rawPacket }: ClientError): string | undefined {
 /** Writes a problem document by hand and closes the connection. */
 export function answerClientError(error: ClientError, socket: Socket, headerBytesMax: number): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  if (!socket.writable) {
+  // The client has gone in the middle of a request, and will not read the answer to the one before either.
+  const isGone = error.code === 'HPE_INVALID_EOF_STATE' && turnOn(socket) === 'later';
+  if (!socket.writable || isGone) {
     socket.destroy(error);
     return;
   }
-  endWith(socket, answerTo(error, headerBytesMax), requestIdOf(error));
+  // What has not come is what we do not read while requests wait.
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.isPaused()) return;
+  inTurn(socket, () => endWith(socket, answerTo(error, headerBytesMax), requestIdOf(error)));
 }
 
 /** Node hands over the bare connection of a CONNECT, and without this closes it without a word. */
 export function answerConnect(socket: Duplex): void {
   socket.on('error', () => socket.destroy());
-  endWith(socket, noProxy, undefined);
+  inTurn(socket, () => endWith(socket, noProxy, undefined));
+}
+
+/** Connections that end with such an answer: whatever else comes on them is not looked at. */
+const ending = new WeakSet<Duplex>();
+
+/** After the answers to the requests before: whoever reads this one must not take it for one of theirs. */
+function inTurn(socket: Duplex, end: () => void): void {
+  if (ending.has(socket)) return;
+  ending.add(socket);
+  const tryAgain = () => {
+    if (socket.destroyed) return;
+    const turn = turnOn(socket);
+    if (turn === 'now') end();
+    else if (turn === 'never') socket.destroy();
+    else answerUnderWay(socket)?.once('close', tryAgain);
+  };
+  tryAgain();
+}
+
+/** `now` also for a request that is itself what cannot be read; `never` when the answer to it has begun. */
+function turnOn(socket: Duplex): 'now' | 'later' | 'never' {
+  const answer = answerUnderWay(socket);
+  if (answer === undefined) return 'now';
+  if (answer.req.complete || answer.writableEnded) return 'later';
+  return answer.headersSent ? 'never' : 'now';
 }
 
 function endWith(socket: Duplex, answer: Answer, requestId: string | undefined): void {
