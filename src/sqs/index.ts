@@ -16,6 +16,7 @@ import type { Arrivals } from '../http/arrivals.ts';
 import { bytesOf, takeBytes } from '../http/bodies.ts';
 import { faultOfFramework } from '../http/framework-errors.ts';
 import { prefersJson } from '../http/media-type.ts';
+import { sendText } from '../http/text.ts';
 import type { Ids } from '../ids.ts';
 import type { SqsSettings } from './action.ts';
 import { errorOfFault, SqsError, sqsShapes } from './errors.ts';
@@ -25,7 +26,7 @@ import { peekMessages } from './peek.ts';
 import { writeXml, writeXmlError, xmlType } from './query.ts';
 import { queryJsonType, writeQueryJson, writeQueryJsonError } from './query-json.ts';
 import { originOf } from './queue-url.ts';
-import { type Call, inputOf, isJson, readCall, saysNothing } from './request.ts';
+import { type Call, inputOf, isJson, readCall, rememberCalls, saysNothing } from './request.ts';
 
 export type SqsDeps = {
   readonly broker: Broker;
@@ -49,6 +50,7 @@ const peekPaths = ['/_aws/sqs/messages', '/_aws/sqs/messages/:region/:account/:q
 /** Mounts the facade. It shares `GET /`, and all addresses that are nobody's, by what the request says. */
 export function mountSqs(app: FastifyInstance, deps: SqsDeps): void {
   app.addConstraintStrategy(spokenProtocol);
+  rememberCalls(app);
   app.register(async (scope) => {
     takeBytes(scope, deps.arrivals, limits.sqsBodyBytesMax);
     scope.setErrorHandler((error, request, reply) => answerError(error, request, reply, deps));
@@ -131,21 +133,17 @@ function contextOf(request: FastifyRequest, reply: FastifyReply, principal: Prin
 
 function answer(reply: FastifyReply, { protocol, action }: Call, result: object, requestId: string): FastifyReply {
   reply.header('x-amzn-requestid', requestId);
-  if (protocol === 'json')
-    return reply.header('content-type', jsonType).send(Buffer.from(writeJson(result, action.output)));
+  if (protocol === 'json') return sendText(reply, jsonType, writeJson(result, action.output));
   if (prefersJson(reply.request.headers.accept)) {
-    const text = writeQueryJson(action.name, result, action.output, requestId);
-    return reply.header('content-type', queryJsonType).send(Buffer.from(text));
+    return sendText(reply, queryJsonType, writeQueryJson(action.name, result, action.output, requestId));
   }
-  return reply
-    .header('content-type', xmlType)
-    .send(Buffer.from(writeXml(action.name, result, action.output, requestId)));
+  return sendText(reply, xmlType, writeXml(action.name, result, action.output, requestId));
 }
 
 /** What is answered at an address of SQS to a request that asks for no action. */
 function answerNothing(reply: FastifyReply, requestId: string): FastifyReply {
-  reply.code(404).header('x-amzn-requestid', requestId).header('content-type', xmlType);
-  return reply.send(Buffer.from('<UnknownOperationException/>'));
+  reply.code(404).header('x-amzn-requestid', requestId);
+  return sendText(reply, xmlType, '<UnknownOperationException/>');
 }
 
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, deps: SqsDeps): FastifyReply {
@@ -153,13 +151,11 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   const requestId = newRequestId(deps);
   reply.code(sqsShapes[known.shape].status).header('x-amzn-requestid', requestId);
   if (isJson(request)) {
-    reply.header('content-type', jsonType).header('x-amzn-query-error', queryErrorHeader(known));
-    return reply.send(Buffer.from(writeJsonError(known)));
+    reply.header('x-amzn-query-error', queryErrorHeader(known));
+    return sendText(reply, jsonType, writeJsonError(known));
   }
-  if (prefersJson(request.headers.accept)) {
-    return reply.header('content-type', queryJsonType).send(Buffer.from(writeQueryJsonError(known, requestId)));
-  }
-  return reply.header('content-type', xmlType).send(Buffer.from(writeXmlError(known, requestId)));
+  if (prefersJson(request.headers.accept)) return sendText(reply, queryJsonType, writeQueryJsonError(known, requestId));
+  return sendText(reply, xmlType, writeXmlError(known, requestId));
 }
 
 function errorOf(error: unknown, request: FastifyRequest, log: Logger): SqsError {

@@ -10,6 +10,7 @@ import type { QueueName } from '../domain/queue-attributes.ts';
 import { bytesOf } from '../http/bodies.ts';
 import { readForAnswer } from '../http/departures.ts';
 import { prefersJson } from '../http/media-type.ts';
+import { sendText } from '../http/text.ts';
 import type { ActionContext } from './action.ts';
 import { attributeFilter, messageShape, systemAttributesAsked, writeMessage } from './message.ts';
 import { formText, readForm, writeXml, xmlType } from './query.ts';
@@ -42,11 +43,9 @@ export async function peekMessages(
   const messages = found.map((message) => writeMessage(message, noReceipt, system, filter, context));
   reply.header('x-amzn-requestid', requestId);
   if (prefersJson(request.headers.accept)) {
-    return reply.header('content-type', 'application/json').send(Buffer.from(writeJsonForm(messages, requestId)));
+    return sendText(reply, 'application/json', writeJsonForm(messages, requestId));
   }
-  return reply
-    .header('content-type', xmlType)
-    .send(Buffer.from(writeXml('ReceiveMessage', { Messages: messages }, output, requestId)));
+  return sendText(reply, xmlType, writeXml('ReceiveMessage', { Messages: messages }, output, requestId));
 }
 
 /** So many messages are shown at most: there are no pages. Nor are there more bytes than a receive may hand out. */

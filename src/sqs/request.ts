@@ -1,5 +1,5 @@
 /** What a request asks for: its protocol, its action, and the members that the action's schema lets through. */
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { essenceOf, formType } from '../http/media-type.ts';
 import type { SqsAction } from './action.ts';
@@ -13,7 +13,23 @@ export type Call = {
   readonly action: SqsAction;
   /** Not yet checked. */
   readonly members: object;
+  /** The members as the action's schema types them, once somebody has asked for them. */
+  input?: object;
 };
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What it asks for, once it is read: whoever admits it and whoever does it both look. */
+    sqsCall: Call | undefined;
+    sqsParameters: Parameters | undefined;
+  }
+}
+
+/** Makes room on each request for what is read of it. */
+export function rememberCalls(app: FastifyInstance): void {
+  app.decorateRequest('sqsCall', undefined);
+  app.decorateRequest('sqsParameters', undefined);
+}
 
 const jsonTypePattern = /^application\/x-amz-json-1\.\d$/;
 
@@ -25,17 +41,10 @@ export function saysNothing(request: FastifyRequest, body: Buffer): boolean {
   return !isJson(request) && !parametersOf(request, body).has('Action');
 }
 
-/** What was read is looked at more than once, by whoever admits it and by whoever does it. */
-const callsRead = new WeakMap<FastifyRequest, Call>();
-const inputsRead = new WeakMap<Call, object>();
-
 /** @throws SqsError, malformedBody */
 export function readCall(request: FastifyRequest, body: Buffer): Call {
-  const known = callsRead.get(request);
-  if (known !== undefined) return known;
-  const call = isJson(request) ? readJsonCall(request, body) : readQueryCall(request, body);
-  callsRead.set(request, call);
-  return call;
+  request.sqsCall ??= isJson(request) ? readJsonCall(request, body) : readQueryCall(request, body);
+  return request.sqsCall;
 }
 
 const unknownAction = (name: string): SqsError =>
@@ -49,22 +58,20 @@ function readJsonCall({ headers }: FastifyRequest, body: Buffer): Call {
   return { protocol: 'json', action, members: readJsonInput(body) };
 }
 
-/** Read once per request: it is looked at twice. */
-const parametersRead = new WeakMap<FastifyRequest, Parameters>();
+function parametersOf(request: FastifyRequest, body: Buffer): Parameters {
+  request.sqsParameters ??= readParameters(request, body);
+  return request.sqsParameters;
+}
 
 /** The parameters of the query string and of a form body, which wins. */
-function parametersOf(request: FastifyRequest, body: Buffer): Parameters {
-  const known = parametersRead.get(request);
-  if (known !== undefined) return known;
+function readParameters({ url, headers }: FastifyRequest, body: Buffer): Parameters {
   const parameters = new Map<string, string>();
-  const { url, headers } = request;
   const query = url.indexOf('?');
   if (query !== -1) readForm(url.slice(query + 1), parameters);
   const type = headers['content-type'];
   if (body.byteLength > 0 && (type === undefined || essenceOf(type) === formType)) {
     readForm(formText(body), parameters);
   }
-  parametersRead.set(request, parameters);
   return parameters;
 }
 
@@ -89,11 +96,8 @@ const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '/';
 
 /** The members as the action's schema types them. @throws SqsError */
 export function inputOf(call: Call): object {
-  const known = inputsRead.get(call);
-  if (known !== undefined) return known;
-  const input = checkedInput(call);
-  inputsRead.set(call, input);
-  return input;
+  call.input ??= checkedInput(call);
+  return call.input;
 }
 
 function checkedInput({ action, members, protocol }: Call): object {

@@ -217,7 +217,8 @@ function createStore(
   { directory, horizon, reserve, unlock }: Surroundings,
 ): Store {
   const ledger = new Ledger(db);
-  const operations = createOperations(db, ledger, options.ids);
+  // Names that come from another thread are new strings each time, by which V8 cannot keep a lookup in an object short.
+  const operations = new Map(Object.entries(createOperations(db, ledger, options.ids)));
   const begin = db.prepare('begin immediate');
   const commit = db.prepare('commit');
   const rollback = db.prepare('rollback');
@@ -311,7 +312,7 @@ function createStore(
     if (name === 'receive' && givenBytes >= limits.commitGivenBytesMax) return later;
     const now = ledger.startOperation(ask.now);
     try {
-      const operation = operations[name] as (ask: unknown) => unknown;
+      const operation = operations.get(name) as (ask: unknown) => unknown;
       const value = operation(now === ask.now ? ask : { ...ask, now });
       if (name === 'receive') givenBytes += bytesOfAll((value as ReceiveAnswer).messages);
       return { does: 'value', value };
