@@ -24,8 +24,6 @@ export type FaultRow<F> = {
   readonly title: string;
   readonly detail: (facts: F) => string;
   readonly hint: (facts: F, asked: Asked) => string;
-  /** Seconds after which a retry may succeed. */
-  readonly retryAfterSeconds?: number;
 };
 
 export const retryWithKey = 'Ask again: with the same deduplication id or Idempotency-Key nothing is done twice.';
@@ -121,7 +119,6 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Too many failed attempts',
     detail: () => 'Too many requests from this address had wrong credentials.',
     hint: ({ seconds }) => `Correct them, and ask again in ${seconds} seconds.`,
-    retryAfterSeconds: limits.failedLoginWindowSeconds,
   },
   accessDenied: {
     status: 403,
@@ -199,7 +196,6 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     detail: ({ queue, limit, value }) => `The queue ${quoted(queue)} would pass its ${limit} of ${value}.`,
     hint: ({ queue, limit, value }, asked) =>
       `${change(asked, queue, { [limit]: Math.min(2 * value, Number.MAX_SAFE_INTEGER) })} # raises it; or receive and delete messages`,
-    retryAfterSeconds: 1,
   },
   tooManyQueues: {
     status: 409,
@@ -323,14 +319,12 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     detail: ({ queue, countMax }) =>
       `${countMax} messages of the queue ${quoted(queue)} are held, the most there can be.`,
     hint: () => 'Delete messages that are done.',
-    retryAfterSeconds: 1,
   },
   tooManyWaiters: {
     status: 429,
     title: 'Too many long polls',
     detail: ({ countMax }) => `${countMax} receives are waiting already, the most there can be.`,
     hint: () => 'Receive without waiting, or with fewer connections.',
-    retryAfterSeconds: 1,
   },
 
   receiptInvalid: {
@@ -396,14 +390,12 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Overloaded',
     detail: () => 'The server has more in hand than it may hold at once; nothing of this request was done.',
     hint: () => 'Ask again in a second; if it goes on, send less at once.',
-    retryAfterSeconds: 1,
   },
   storageFull: {
     status: 507,
     title: 'Storage full',
     detail: () => 'The disk is full: nothing is taken until there is room; receive and delete go on.',
     hint: () => 'Free space in the data directory, or delete messages.',
-    retryAfterSeconds: 5,
   },
   storageFailed: {
     status: 500,
@@ -416,7 +408,6 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     title: 'Shutting down',
     detail: () => 'The server is stopping; nothing of this request was done.',
     hint: () => 'Ask again in a second: another server, or this one when it is back.',
-    retryAfterSeconds: 1,
   },
 };
 

@@ -9,6 +9,7 @@ import { Fault, type FaultCode, type FaultData, type FaultFacts, fault } from '.
 import { may } from '../domain/principal.ts';
 import { queueNamePattern } from '../domain/queue-attributes.ts';
 import { faultOfFramework } from '../http/framework-errors.ts';
+import { sayWhenToRetry } from '../http/retry-after.ts';
 import type { RouteList } from '../http/routes.ts';
 import { type Asked, type FaultRow, restFaults, retryWithKey, wireCode } from './errors.ts';
 import { originOf } from './origin.ts';
@@ -96,7 +97,7 @@ export function sendFault(reply: FastifyReply, data: FaultData, extension?: Reco
   const row = rowOf(data.fault);
   const told = forAsker(data, request);
   const problem = problemOf(told as { fault: typeof told.fault; facts: never }, askedOf(request), request.id);
-  if (row.retryAfterSeconds !== undefined) reply.header('retry-after', String(row.retryAfterSeconds));
+  sayWhenToRetry(reply, data.fault);
   if (row.status === 401) reply.header('www-authenticate', challenge);
   if (data.fault === 'methodNotAllowed') reply.header('allow', data.facts.allowed);
   return reply

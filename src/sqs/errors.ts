@@ -54,10 +54,13 @@ export type SqsShape = keyof typeof sqsShapes;
 export class SqsError extends Error {
   override readonly name = 'SqsError';
   readonly shape: SqsShape;
+  /** What it says in terms of SQS; absent: what only that protocol knows. */
+  readonly fault: FaultCode | undefined;
 
-  constructor(shape: SqsShape, message: string) {
+  constructor(shape: SqsShape, message: string, fault?: FaultCode) {
     super(message);
     this.shape = shape;
+    this.fault = fault;
   }
 }
 
@@ -286,7 +289,7 @@ const rowOf = <C extends FaultCode>(code: C): FaultRow<FaultFacts[C]> => sqsFaul
 /** The error that a fault is to an SQS client. */
 export function errorOfFault(data: FaultData, asked: Asked = {}): SqsError {
   const row = rowOf(data.fault) as FaultRow<unknown>;
-  return new SqsError(row.shape, row.text(data.facts, asked));
+  return new SqsError(row.shape, row.text(data.facts, asked), data.fault);
 }
 
 /** What was thrown, as an SQS error when it is one of ours; anything else is given back as it is. */

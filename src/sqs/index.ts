@@ -16,6 +16,7 @@ import type { Arrivals } from '../http/arrivals.ts';
 import { bytesOf, takeBytes } from '../http/bodies.ts';
 import { faultOfFramework } from '../http/framework-errors.ts';
 import { prefersJson } from '../http/media-type.ts';
+import { sayWhenToRetry } from '../http/retry-after.ts';
 import { sendText } from '../http/text.ts';
 import type { Ids } from '../ids.ts';
 import type { SqsSettings } from './action.ts';
@@ -150,6 +151,7 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   const known = errorOf(error, request, deps.log);
   const requestId = newRequestId(deps);
   reply.code(sqsShapes[known.shape].status).header('x-amzn-requestid', requestId);
+  if (known.fault !== undefined) sayWhenToRetry(reply, known.fault);
   if (isJson(request)) {
     reply.header('x-amzn-query-error', queryErrorHeader(known));
     return sendText(reply, jsonType, writeJsonError(known));
