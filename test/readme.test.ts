@@ -68,7 +68,7 @@ const limitRows: readonly (readonly [of: string, most: string])[] = [
     `${bytes(limits.bodiesHeldBytesMax)}, large ones ${number(limits.largeBodiesHeldBytesMax / kibibyte ** 2)}`,
   ],
   [
-    'messages in answers that are not read yet, all together',
+    'answers that are not read yet, all together',
     `${bytes(limits.answersHeldBytesMax)}, large ones ${number(limits.largeAnswersHeldBytesMax / kibibyte ** 2)}`,
   ],
   ['connections, requests on one', `${number(httpLimits.connectionsMax)}, ${number(httpLimits.requestsPerSocketMax)}`],

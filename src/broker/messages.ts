@@ -61,6 +61,8 @@ export type ReceiveOptions = {
 export type AnswerRoom = {
   /** So many bytes are asked for at most; one message always is. */
   readonly freeBytes: () => number;
+  /** There is none: nothing is asked for. */
+  readonly isFull: () => boolean;
   /** Told how many bytes have come; the fault says that there is no room, and they go back. */
   readonly hold: (bytes: number) => Fault | undefined;
 };
@@ -92,7 +94,7 @@ export type Messages = {
   readonly peek: (
     principal: Principal,
     queue: QueueName,
-    ask: { state: MessageState | 'all' } & PageAsk,
+    ask: { state: MessageState | 'all'; bytesMax?: number | undefined } & PageAsk,
   ) => Promise<Page<Message>>;
   /** @throws queueNotFound, messageNotFound */
   readonly get: (principal: Principal, queue: QueueName, messageId: string) => Promise<Message>;
@@ -123,6 +125,7 @@ export function createMessages({ storage, clock, log, waiters, keys, seal }: Dep
   const keyOf = ({ account }: Principal, name: QueueName) => `${account}/${name}`;
 
   const receiveOnce = async (principal: Principal, queue: QueueName, options: ReceiveOptions) => {
+    if (options.room?.isFull() === true) throw Fault.of('overloaded', {});
     const answer = await storage.receive({
       queue: ref(principal, queue),
       limit: options.max,

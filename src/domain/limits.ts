@@ -39,10 +39,12 @@ export const limits = {
   bodiesHeldBytesMax: 64 * 1_048_576,
   largeBodiesHeldBytesMax: 48 * 1_048_576,
   smallBodyBytesMax: 65_536,
-  /** Messages in answers that clients have not read yet, in memory all together: beyond it receives and looks are refused
+  /** Answers that clients have not read yet, in memory all together: beyond it receives, looks and long lists are refused
    *  with 503, and what was received for them goes back. Large ones stop short of it, as bodies do. */
   answersHeldBytesMax: 64 * 1_048_576,
   largeAnswersHeldBytesMax: 48 * 1_048_576,
+  /** Shorter answers without messages are not counted: each connection has one at most, and the system takes as much. */
+  answerUncountedBytesMax: 16_384,
   /** Settings of queues kept at hand: about 4,000 queues without policies. */
   settingsKeptBytesMax: 4 * 1_048_576,
   jsonDepthMax: 32,

@@ -12,9 +12,13 @@ export type Room = {
    * @returns overloaded when it is more than before and there is no room
    */
   readonly hold: (holder: Holder, bytes: number) => Fault | undefined;
+  /** The same for what is there already: it counts, and is not refused. */
+  readonly keep: (holder: Holder, bytes: number) => void;
   readonly release: (holder: Holder) => void;
   /** How much there is for one more large one. */
   readonly freeBytes: () => number;
+  /** Whether a small one may find none. */
+  readonly isFull: () => boolean;
   /** What all of them hold. */
   readonly heldBytes: () => number;
 };
@@ -27,6 +31,10 @@ type Bounds = { readonly bytesMax: number; readonly largeBytesMax: number };
  */
 export function sharedRoom({ bytesMax, largeBytesMax }: Bounds, shareCount: number): Room {
   let heldBytes = 0;
+  const keep = (holder: Holder, bytes: number) => {
+    heldBytes += bytes - holder.heldBytes;
+    holder.heldBytes = bytes;
+  };
   const partOf = (bytes: number, isAlone: boolean) => bytes / (isAlone ? 1 : shareCount);
   return {
     hold(holder, bytes) {
@@ -34,15 +42,13 @@ export function sharedRoom({ bytesMax, largeBytesMax }: Bounds, shareCount: numb
       const most = bytes > limits.smallBodyBytesMax ? largeBytesMax : bytesMax;
       const isMore = bytes > holder.heldBytes;
       if (isMore && others + bytes > partOf(most, others === 0)) return Fault.of('overloaded', {});
-      heldBytes = others + bytes;
-      holder.heldBytes = bytes;
+      keep(holder, bytes);
       return undefined;
     },
-    release(holder) {
-      heldBytes -= holder.heldBytes;
-      holder.heldBytes = 0;
-    },
+    keep,
+    release: (holder) => keep(holder, 0),
     freeBytes: () => Math.max(0, partOf(largeBytesMax, heldBytes === 0) - heldBytes),
+    isFull: () => heldBytes + limits.smallBodyBytesMax > partOf(bytesMax, heldBytes === 0),
     heldBytes: () => heldBytes,
   };
 }

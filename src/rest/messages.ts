@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { limits } from '../domain/limits.ts';
 import { bytesOfAll, type Message, messageBytes, messageState } from '../domain/message.ts';
 import { sealCursor } from '../http/cursor.ts';
-import { readForAnswer } from '../http/departures.ts';
+import { readWithinRoom } from '../http/departures.ts';
 import type { Operation } from '../http/operation.ts';
 import { choice, cursor, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
@@ -30,15 +30,10 @@ const peekQuery = {
 
 async function peek({ broker, clock }: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<string> {
   const query = readQuery(peekQuery, request.query);
-  const ask = {
-    state: query.state ?? 'all',
-    limit: query.limit ?? limits.peekMessagesDefault,
-    cursor: query.cursor,
-  } as const;
-  const page = await readForAnswer(
+  const { state = 'all', limit = limits.peekMessagesDefault, cursor } = query;
+  const page = await readWithinRoom(
     reply,
-    limits.receiveBytesMax,
-    () => broker.messages.peek(request.principal, queueOf(request), ask),
+    (bytesMax) => broker.messages.peek(request.principal, queueOf(request), { state, limit, cursor, bytesMax }),
     ({ items }) => bytesOfAll(items),
   );
   const items = page.items.map((message) => viewOf(message, clock));
@@ -51,9 +46,8 @@ const viewOf = (message: Message, clock: RestDeps['clock']): string =>
   peekedJson(message, messageState(message, clock.now()));
 
 async function getMessage({ broker, clock }: RestDeps, request: FastifyRequest, reply: FastifyReply): Promise<string> {
-  const message = await readForAnswer(
+  const message = await readWithinRoom(
     reply,
-    limits.messageBytesMax,
     () => broker.messages.get(request.principal, queueOf(request), messageOf(request)),
     messageBytes,
   );

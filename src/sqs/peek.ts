@@ -8,7 +8,7 @@ import { limits } from '../domain/limits.ts';
 import { bytesOfAll, type Message, messageBytes, messageState } from '../domain/message.ts';
 import type { QueueName } from '../domain/queue-attributes.ts';
 import { bytesOf } from '../http/bodies.ts';
-import { readForAnswer } from '../http/departures.ts';
+import { readWithinRoom } from '../http/departures.ts';
 import { prefersJson } from '../http/media-type.ts';
 import { sendText } from '../http/text.ts';
 import type { ActionContext } from './action.ts';
@@ -39,7 +39,7 @@ export async function peekMessages(
   ]);
   const system = systemAttributesAsked({ AttributeNames: ['All'] });
   const filter = attributeFilter(['All']);
-  const found = await readForAnswer(reply, limits.receiveBytesMax, () => all(name, context, shown), bytesOfAll);
+  const found = await readWithinRoom(reply, (bytesMax) => all(name, context, shown, bytesMax), bytesOfAll);
   const messages = found.map((message) => writeMessage(message, noReceipt, system, filter, context));
   reply.header('x-amzn-requestid', requestId);
   if (prefersJson(request.headers.accept)) {
@@ -48,14 +48,14 @@ export async function peekMessages(
   return sendText(reply, xmlType, writeXml('ReceiveMessage', { Messages: messages }, output, requestId));
 }
 
-/** So many messages are shown at most: there are no pages. Nor are there more bytes than a receive may hand out. */
+/** So many messages are shown at most: there are no pages. */
 const shownMax = limits.pageItemsMax;
-const shownBytesMax = limits.receiveBytesMax;
 
 async function all(
   name: QueueName,
   { broker, principal, clock }: ActionContext,
   shown: ReadonlySet<string>,
+  bytesMax: number,
 ): Promise<readonly Message[]> {
   const found: Message[] = [];
   let bytes = 0;
@@ -67,7 +67,7 @@ async function all(
     for (const message of page.items) {
       if (!shown.has(messageState(message, now))) continue;
       bytes += messageBytes(message);
-      if (found.length === shownMax || (found.length > 0 && bytes > shownBytesMax)) return found;
+      if (found.length === shownMax || (found.length > 0 && bytes > bytesMax)) return found;
       found.push(message);
     }
     cursor = page.nextCursor ?? undefined;

@@ -54,6 +54,14 @@ export type SendAsk = {
   readonly now: Instant;
 };
 
+export type PeekAsk = {
+  readonly queue: QueueRef;
+  readonly state: MessageState | 'all';
+  /** Sum of message bytes to stop at; at least one message is told. Absent: limits.receiveBytesMax. */
+  readonly bytesMax?: number | undefined;
+  readonly now: Instant;
+};
+
 export type ReceiveAsk = {
   readonly queue: QueueRef;
   /** 1 to limits.receiveMessagesMax. */
@@ -203,9 +211,9 @@ export interface Storage {
   /** One outcome per settlement: receiptForeign, receiptExpired, messageNotFound; visibilityTooLong of extend, delayTooLong
    *  of release, deadLetterQueueMissing of deadLetter. Deleting what is gone already is a success. @throws queueNotFound */
   settle(ask: SettleAsk): Promise<readonly (Settled | FaultData)[]>;
-  /** Oldest first; changes nothing. A page ends early when it holds limits.receiveBytesMax, or when many messages were
+  /** Oldest first; changes nothing. A page ends early when it holds `bytesMax`, or when many messages were
    *  passed over: only `nextCursor` tells whether there are more. @throws queueNotFound */
-  peek(ask: { queue: QueueRef; state: MessageState | 'all'; now: Instant } & PageAsk): Promise<Page<Message>>;
+  peek(ask: PeekAsk & PageAsk): Promise<Page<Message>>;
   findMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<Message | null>;
   /** An operator removes one message, held or not. @throws queueNotFound, messageNotFound */
   removeMessage(ask: { queue: QueueRef; messageId: string; now: Instant }): Promise<void>;

@@ -91,11 +91,11 @@ describe('a long poll where others wait', () => {
 
   it('leaves a message for which it has no room to the next in line, as if it had not had it', async () => {
     const { broker, clock, send, wait } = await bench();
-    const full = wait({ freeBytes: () => 0, hold: () => Fault.of('overloaded', {}) });
+    const full = wait({ freeBytes: () => 0, isFull: () => false, hold: () => Fault.of('overloaded', {}) });
     const refused = expect(full).rejects.toMatchObject({ data: { fault: 'overloaded' } });
     await clock.advance({});
     const heldBytes: number[] = [];
-    const next = wait({ freeBytes: () => 0, hold: (bytes) => void heldBytes.push(bytes) });
+    const next = wait({ freeBytes: () => 0, isFull: () => false, hold: (bytes) => void heldBytes.push(bytes) });
     await clock.advance({});
     await send('a');
     await refused;
@@ -103,6 +103,15 @@ describe('a long poll where others wait', () => {
     expect(heldBytes).toEqual([1]);
     const { items } = await broker.messages.peek(principal, name, { state: 'all', limit: 10 });
     expect(items).toMatchObject([{ receiveCount: 1 }]);
+  });
+
+  it('is not asked for at all where not even a small answer has room', async () => {
+    const { asked, send, wait } = await bench();
+    await send('a');
+    const full = wait({ freeBytes: () => 0, isFull: () => true, hold: () => undefined });
+    await expect(full).rejects.toMatchObject({ data: { fault: 'overloaded' } });
+    expect(asked.receives).toBe(0);
+    expect(await wait()).toEqual(['a']);
   });
 
   it('waits for the queue that has the name now, when it was deleted and made again', async () => {

@@ -141,7 +141,7 @@ it('hands on the ring of a waiter who was rung and left before it looked', async
 it('gives back what finds no room, before it says so', async () => {
   const { send, name, broker, receive, receiveCounts } = await bench();
   await send('a');
-  const room = { freeBytes: () => 1, hold: () => Fault.of('overloaded', {}) };
+  const room = { freeBytes: () => 1, isFull: () => false, hold: () => Fault.of('overloaded', {}) };
   const refused = broker.messages.receive(principal, name, { max: 10, room });
   await expect(refused).rejects.toMatchObject({ data: { fault: 'overloaded' } });
   expect(await receiveCounts()).toEqual([0]);

@@ -37,6 +37,15 @@ describe('room for answers', () => {
     expect(heldBytes()).toBe(answersHeldBytesMax - 1);
   });
 
+  it('is full when a small one may find none', () => {
+    const { hold, isFull } = tracked();
+    const last = answer();
+    for (let n = 1; n < answersHeldBytesMax / smallBodyBytesMax; n += 1) hold(answer(), smallBodyBytesMax);
+    expect(isFull()).toBe(false);
+    hold(last, 1);
+    expect(isFull()).toBe(true);
+  });
+
   it('is shared among threads, except that what is alone in one has all of it', () => {
     const { hold, freeBytes } = tracked(4);
     const first = answer();

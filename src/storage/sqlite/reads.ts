@@ -7,7 +7,7 @@ import { limits } from '../../domain/limits.ts';
 import { type Message, type MessageState, messageState } from '../../domain/message.ts';
 import type { GroupView, Queue, QueueRef, QueueStats } from '../../domain/queue.ts';
 import type { RedrivePlan } from '../../domain/redrive.ts';
-import type { Page, Storage } from '../port.ts';
+import type { Page, PageAsk, PeekAsk, Storage } from '../port.ts';
 import type { Db } from './database.ts';
 import { groupReads, groupStatements } from './groups.ts';
 import { keyReads } from './keys.ts';
@@ -203,8 +203,8 @@ export function createReads(db: Db): Reads {
       });
     },
 
-    async peek({ queue, state, now, cursor, limit }) {
-      return atOnce(() => peekPage(rowOf(queue), state, now, cursor, limit));
+    async peek(ask) {
+      return atOnce(() => peekPage(rowOf(ask.queue), ask));
     },
 
     async findMessage({ queue, messageId, now }): Promise<Message | null> {
@@ -239,13 +239,10 @@ export function createReads(db: Db): Reads {
     },
   };
 
-  /** As many as are asked for and as fit in limits.receiveBytesMax; always at least one. */
+  /** As many as are asked for and as fit; always at least one. */
   function peekPage(
     row: QueueRow,
-    state: MessageState | 'all',
-    now: Instant,
-    cursor: string | undefined,
-    limit: number,
+    { state, now, cursor, limit, bytesMax = limits.receiveBytesMax }: PeekAsk & PageAsk,
   ): Page<Message> {
     const book = { queue: queueOf(row) };
     const items: Message[] = [];
@@ -257,7 +254,7 @@ export function createReads(db: Db): Reads {
         const isShown = !isExpired(book, one, now) && (state === 'all' || stateOf(one, now) === state);
         if (isShown) {
           bytes += one.bytes;
-          if (items.length > 0 && bytes > limits.receiveBytesMax) return { items, nextCursor: `${enqueuedAt}.${id}` };
+          if (items.length > 0 && bytes > bytesMax) return { items, nextCursor: `${enqueuedAt}.${id}` };
           items.push(wholeMessage(one.id));
         }
         ({ enqueuedAt, id } = one);

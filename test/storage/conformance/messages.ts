@@ -638,6 +638,21 @@ export function messagesConform(engine: Engine): void {
         expect(names).toEqual(numbered(10));
       });
 
+      it('ends a page before it holds more bytes than it is told, but not before its first message', async () => {
+        const t = await withQueue();
+        for (const name of numbered(3)) await t.send('q', { body: name.padEnd(100, '.') });
+        const ask = { queue: t.ref('q'), state: 'all', limit: 100, now: t.now } as const;
+        for (const [bytesMax, count] of [
+          [0, 1],
+          [199, 1],
+          [200, 2],
+        ] as const) {
+          const { items, nextCursor } = await t.storage.peek({ ...ask, bytesMax });
+          expect(items).toHaveLength(count);
+          expect(nextCursor).not.toBeNull();
+        }
+      });
+
       it('shows FIFO messages in the order of their sequence numbers', async () => {
         const t = await trial();
         await t.put('q.fifo');
