@@ -100,7 +100,11 @@ export function trackDepartures(app: FastifyInstance, shareCount = 1): void {
     const mayGiveWay = !isCounted && request.method === 'GET' && request.routeOptions.config.action !== 'signed';
     // Alone it may be as long as it is: metrics of very many queues have no page.
     const refusal = mayGiveWay && heldBytes() > 0 ? room.hold(reply, bytes) : undefined;
-    if (refusal !== undefined) return done(refusal);
+    if (refusal !== undefined) {
+      // What was said of the answer is not true of the refusal.
+      reply.header('cache-control', 'no-store').removeHeader('etag');
+      return done(refusal);
+    }
     room.keep(reply, bytes);
     if (!isCounted) releaseAtEnd(reply);
     done(null, payload);

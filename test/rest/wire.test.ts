@@ -1,6 +1,7 @@
 /** What only shows on a socket: bytes that are not HTTP, limits before our code, clients that leave. */
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import type { Socket } from 'node:net';
+import type { FastifyReply } from 'fastify';
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../src/domain/limits.ts';
 import { defaultAccount } from '../../src/domain/principal.ts';
@@ -430,6 +431,28 @@ describe('a client that does not read', () => {
     expect((await api.get(list)).status).toBe(200);
   });
 
+  it('is refused without what was said of it: no cache keeps the refusal, nor does it bear a version', async () => {
+    const { api } = await listening({ checkAnswer: undefined });
+    const tags = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`${'k'.repeat(120)}${n}`, 'v'.repeat(256)]));
+    await api.queue('orders', { tags });
+    const { hold } = api.server.departures;
+    const unread = new EventEmitter();
+    const held = () => hold({ raw: unread, heldBytes: 0 } as unknown as FastifyReply, limits.smallBodyBytesMax);
+    unread.setMaxListeners(0);
+    while (held() === undefined);
+    for (const path of ['/v1/queues/orders', '/docs/js/scalar.js']) {
+      const { status, headers } = await api.get(path);
+      expect([status, headers['cache-control'], headers.etag, headers['retry-after']]).toEqual([
+        503,
+        'no-store',
+        undefined,
+        '1',
+      ]);
+    }
+    unread.emit('close');
+    expect((await api.get('/v1/queues/orders')).headers.etag).toBeDefined();
+  });
+
   it('leaves to others as many messages as there is room for', async () => {
     const { api, port } = await listening();
     await api.queue('orders');
@@ -438,6 +461,9 @@ describe('a client that does not read', () => {
     const sockets = await ask(port, `POST ${receive}`, answerCount);
     await until(api, () => api.server.departures.heldBytes() > answerCount * 8 * bodyBytes);
     const fitting = Math.floor(limits.largeAnswersHeldBytesMax / bodyBytes) % 8;
+    expect((await api.get('/v1/queues/orders/messages?limit=8')).json.items).toHaveLength(fitting);
+    const look = await api.get('/_aws/sqs/messages?QueueUrl=http://localhost/000000000000/orders');
+    expect(look.text.match(/<MessageId>/g)).toHaveLength(fitting);
     expect((await api.post(receive)).json.messages).toHaveLength(fitting);
     for (const socket of sockets) socket.destroy();
     await until(api, () => api.server.departures.heldBytes() === 0);
