@@ -79,7 +79,8 @@ export function takeTurns(app: FastifyInstance, shareCount = 1): void {
 
 /**
  * From the second that waits on, nothing more is read until all have begun: what Node.js has read (64 KiB at a time) is
- * all that a connection keeps. While only one has come to wait, the end of the connection is still seen.
+ * all that a connection keeps. While only one has come to wait, the end of the connection is still seen, unless it has a
+ * body of more than that: Node.js does not read on behind a body that nobody takes.
  */
 function readOnOrNot(socket: Socket): void {
   if (socket.waitingCount === 0) socket.resume();

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { pipelineLimits } from '../../src/http/pipelining.ts';
+import { httpLimits } from '../../src/server.ts';
 import type { Storage } from '../../src/storage/port.ts';
 import type { Api, ApiOptions } from '../support/api.ts';
 import { all, exchange, head, host, listening, open, statusesOf, until } from '../support/wire.ts';
@@ -33,6 +34,19 @@ function heldSends(): { readonly options: ApiOptions; readonly count: () => numb
     },
   });
   return { options: { wrapStorage }, count: () => count, letGo: gate.resolve };
+}
+
+/** Sends take some turns of the event loop, each fewer than the one before it, and from time to time many again. */
+function unevenSends(): ApiOptions {
+  let count = 0;
+  const wrapStorage = (storage: Storage): Storage => ({
+    ...storage,
+    async send(ask) {
+      for (let turn = 4 - (count++ % 5); turn > 0; turn -= 1) await new Promise((resolve) => setImmediate(resolve));
+      return storage.send(ask);
+    },
+  });
+  return { wrapStorage };
 }
 
 /** The server's ends of connections, in the order of their coming. */
@@ -68,8 +82,8 @@ describe('requests of one connection', () => {
     expect((await api.get('/v1/queues/orders')).status).toBe(404);
   });
 
-  it('are all done and answered in their order', async () => {
-    const { api, port } = await listening();
+  it('are all done and answered in their order, however long each takes', async () => {
+    const { api, port } = await listening(unevenSends());
     await api.queue('orders');
     const numbers = Array.from({ length: 1_000 }, (_, n) => n);
     const sends = numbers.map((n) => send(`m${n}`, `X-Request-Id: n${n}\r\n`));
@@ -164,6 +178,7 @@ describe('requests of one connection', () => {
 
   it('are answered up to a number; the last answer ends the connection', async () => {
     const { api, port } = await listening();
+    expect(api.server.server.maxRequestsPerSocket).toBe(httpLimits.requestsPerSocketMax);
     api.server.server.maxRequestsPerSocket = 3;
     const client = await open(port);
     client.write(plain('GET /livez').repeat(5));
@@ -204,6 +219,7 @@ describe('what is no request, behind one that is', () => {
   it.each([
     ['garbage', garbage],
     ['a tunnel', tunnel],
+    ['a body that breaks', `${plain('GET /v1/queues/orders').trimEnd()}\r\nTransfer-Encoding: chunked\r\n\r\nZZ`],
   ])('is refused after the answer to that: %s', async (_what, bytes) => {
     const held = heldSends();
     const { api, port } = await listening(held.options);
