@@ -50,6 +50,7 @@ const options: BenchOptions = {
   rounds: Number(values.rounds ?? (values.quick ? 3 : 7)),
   seconds,
   warmSeconds: Math.min(1, seconds / 2),
+  warmUpRounds: values.quick ? 5 : 3,
   connections: 64,
   manyMessages: values.quick ? 100_000 : 1_000_000,
   bodyBytes: 256,

@@ -19,6 +19,8 @@ export type BenchOptions = {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmSeconds: number;
+  /** Rounds that do not count: V8 goes on compiling for about ten seconds of load. */
+  readonly warmUpRounds: number;
   readonly connections: number;
   /** Messages that wait where the table says a million. */
   readonly manyMessages: number;
@@ -32,7 +34,6 @@ export type BenchOptions = {
   readonly patienceSeconds: number;
 };
 
-const warmUpRounds = 3;
 /** Cores that other programs may use: beyond it a run waits, and a round is made again. */
 const foreignCoresMax = 0.25;
 
@@ -100,8 +101,7 @@ export class Context {
 
   /**
    * Runs every kind of load once per round, in turning order, so that what else the machine does falls on all alike. The
-   * first rounds warm up and do not count, since V8 goes on compiling for some seconds of load; one that other programs disturbed is made again, as long as there is
-   * patience.
+   * first rounds warm up and do not count; one that other programs disturbed is made again, as long as there is patience.
    * @returns the rounds of each, and notes their medians
    */
   async interleave<K extends string>(
@@ -111,7 +111,7 @@ export class Context {
   ): Promise<Record<K, readonly Driven[]>> {
     const names = Object.keys(loads) as K[];
     const rounds = Object.fromEntries(names.map((name) => [name, [] as Driven[]])) as Record<K, Driven[]>;
-    for (let round = 1 - warmUpRounds; round <= this.options.rounds; ) {
+    for (let round = 1 - this.options.warmUpRounds; round <= this.options.rounds; ) {
       const startedAt = performance.now();
       const driven = new Map<K, Driven>();
       for (const name of round % 2 === 0 ? names : names.toReversed()) {

@@ -53,6 +53,7 @@ const context = await Context.open({
   rounds: Number(values.rounds ?? (values.quick ? 2 : 5)),
   seconds,
   warmSeconds: Math.min(1, seconds / 2),
+  warmUpRounds: 3,
   connections: 64,
   manyMessages: Number(values.messages ?? (values.quick ? 100_000 : 1_000_000)),
   bodyBytes: 256,

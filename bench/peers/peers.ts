@@ -68,6 +68,7 @@ const context = await Context.open({
   rounds: Number(values.rounds ?? (values.quick ? 2 : 5)),
   seconds,
   warmSeconds: Math.min(1, seconds / 2),
+  warmUpRounds: 3,
   connections: 64,
   manyMessages: 0,
   bodyBytes: 256,
