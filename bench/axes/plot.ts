@@ -88,6 +88,7 @@ export function plotSvg({ title, note, x, panels }: Plot): string {
   const tops = panels.map((_, i) => margin.top + 24 + i * (panelHeight + gap + 20));
   const height = (tops.at(-1) ?? 0) + panelHeight + margin.bottom + 24;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif">
+<title>${escaped(title)}</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${text(title, { x: margin.left, y: 28, size: 17, fill: '#111' })}
 ${text(note, { x: margin.left, y: 48, size: 11, fill: '#666' })}

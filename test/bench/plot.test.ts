@@ -26,6 +26,10 @@ describe('a plot', () => {
     expect(plotOf([Number.NaN])).not.toContain('NaN');
   });
 
+  it('has a title for those who cannot see it', () => {
+    expect(plotOf([1])).toContain('<title>Title</title>');
+  });
+
   it('writes names as text', () => {
     expect(plotOf([1], '<b> & "c"')).toContain('&lt;b&gt; &amp; &quot;c&quot;');
   });
