@@ -128,6 +128,8 @@ function createInstance(deps: ServerDeps): FastifyInstance {
       headersTimeout: httpLimits.headersTimeoutMs,
       requestTimeout: httpLimits.requestTimeoutMs,
       connectionsCheckingInterval: httpLimits.connectionsCheckMs,
+      // A request without one is refused by a hook, as a problem.
+      requireHostHeader: false,
     },
     frameworkErrors: (error, request, reply) => {
       setCommonHeaders(reply, request.id);
@@ -136,6 +138,8 @@ function createInstance(deps: ServerDeps): FastifyInstance {
     clientErrorHandler: (error, socket) => answerClientError(error, socket, httpLimits.headerBytesMax),
   });
   app.server.on('connect', (_request, socket) => answerConnect(socket));
+  // Else Node.js refuses them by itself, without a word.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   // No route takes it, with a body or without: it is answered like any other method, not asked for a content type.
   app.addHttpMethod('QUERY', { overrideExisting: true });
   app.server.maxConnections = Math.ceil(httpLimits.connectionsMax / threadCount);
@@ -151,6 +155,7 @@ function admitRequests(app: FastifyInstance, clock: Clock): void {
     setCommonHeaders(reply, request.id);
     // The probes answer to the end: /readyz says that the server is stopping.
     if (state.isClosing && request.routeOptions.config.action !== 'public') throw Fault.of('shuttingDown', {});
+    requireSaneRequestLine(request);
     requireSaneHeaders(request);
     done();
   });
@@ -246,16 +251,32 @@ function closingState(app: FastifyInstance): { readonly isClosing: boolean } {
 const slash = 0x2f;
 
 /** @throws invalidArgument */
-function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
+function requireSaneRequestLine({ raw }: FastifyRequest): void {
   // `GET http://elsewhere/ HTTP/1.1` is how proxies are asked.
   if (raw.url?.charCodeAt(0) !== slash) {
     throw Fault.of('invalidArgument', { name: 'path', problem: 'must begin with "/": this is no proxy' });
   }
+  // Node.js reads 0.9 and 2.0 as if they were these. Not 505: of what is answered with 5xx the effect is unknown.
+  if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') {
+    const problem = `must be HTTP/1.1 or HTTP/1.0, not HTTP/${raw.httpVersion}`;
+    throw Fault.of('invalidArgument', { name: 'HTTP version', problem });
+  }
+}
+
+/** Node.js lets the body of such a request come, and of no other. */
+const bodyIsAskedFor = /\b100-continue\b/i;
+
+/** @throws invalidArgument, expectationFailed */
+function requireSaneHeaders({ raw, headers }: FastifyRequest): void {
   if (raw.rawHeaders.length > httpLimits.headersMax * 2) {
     throw Fault.of('invalidArgument', { name: 'headers', problem: `there are more than ${httpLimits.headersMax}` });
   }
   if (isRepeated(raw.rawHeaders, 'host'))
     throw Fault.of('invalidArgument', { name: 'Host', problem: 'is given twice' });
+  if (headers.host === undefined && raw.httpVersion === '1.1')
+    throw Fault.of('invalidArgument', { name: 'Host', problem: 'is missing, which HTTP/1.1 requires' });
+  if (headers.expect !== undefined && !bodyIsAskedFor.test(headers.expect))
+    throw Fault.of('expectationFailed', { expectation: headers.expect.slice(0, 128) });
   if (headers.upgrade !== undefined && headers.upgrade.toLowerCase() === 'websocket') {
     throw Fault.of('invalidArgument', { name: 'Upgrade', problem: 'there are no WebSockets here' });
   }

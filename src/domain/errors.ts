@@ -16,6 +16,7 @@ export type FaultFacts = {
   routeNotFound: { readonly method: string; readonly path: string };
   methodNotAllowed: { readonly method: string; readonly path: string; readonly allowed: string };
   requestTimeout: Record<never, never>;
+  expectationFailed: { readonly expectation: string };
   forbiddenHost: { readonly host: string };
   // Access
   credentialsMissing: Record<never, never>;

@@ -93,6 +93,12 @@ export const restFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } 
     hint: () =>
       `Send the whole body within ${arrivalLimits.wholeBodySecondsMax} seconds; lines of JSON may take longer, as long as they move.`,
   },
+  expectationFailed: {
+    status: 417,
+    title: 'Expectation failed',
+    detail: ({ expectation }) => `Expect: ${quoted(expectation)} is nothing that this server can promise.`,
+    hint: () => 'Leave the header Expect out, or send Expect: 100-continue to be asked for the body.',
+  },
   forbiddenHost: {
     status: 403,
     title: 'Forbidden host',

@@ -122,6 +122,10 @@ export const sqsFaults: { readonly [C in FaultCode]: FaultRow<FaultFacts[C]> } =
   routeNotFound: { shape: 'InvalidAddress', text: ({ path }) => addressText(path) },
   methodNotAllowed: { shape: 'InvalidAddress', text: ({ path }) => addressText(path) },
   requestTimeout: { shape: 'RequestTimeoutException', text: () => 'The request did not arrive in time.' },
+  expectationFailed: {
+    shape: 'InvalidParameterValueException',
+    text: ({ expectation }) => `Value ${expectation} for header Expect is invalid. Reason: must be 100-continue.`,
+  },
   forbiddenHost: {
     shape: 'AccessDeniedException',
     text: () =>

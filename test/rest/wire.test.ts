@@ -9,7 +9,7 @@ import { QueueName } from '../../src/domain/queue-attributes.ts';
 import { httpLimits } from '../../src/server.ts';
 import { type Api, nth } from '../support/api.ts';
 import { draftOf } from '../support/storage.ts';
-import { exchange, head, host, listening, open, statusOf, until } from '../support/wire.ts';
+import { exchange, head, host, listening, open, statusesOf, statusOf, until } from '../support/wire.ts';
 
 const sendHead = ['POST /v1/queues/orders/messages HTTP/1.1', host, 'Content-Type: text/plain'];
 const problemIn = (answer: string) => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as Record<string, unknown>;
@@ -74,12 +74,63 @@ describe('bytes that are not HTTP', () => {
     const { api, port } = await listening();
     const answer = await exchange(port, request);
     expect(statuses, answer.slice(0, 200)).toContain(statusOf(answer));
-    // Node itself refuses a request without a host, and says nothing more.
-    if (!/transfer-encoding: chunked/i.test(answer)) {
-      expect(answer).toContain('application/problem+json');
-      if (!request.startsWith('TRACE')) expect(problemIn(answer).hint).toMatch(/./);
-    }
+    expect(answer).toContain('application/problem+json');
+    if (!request.startsWith('TRACE')) expect(problemIn(answer).hint).toMatch(/./);
     expect((await api.get('/livez')).status).toBe(200);
+  });
+});
+
+describe('a request that Node.js would refuse without a word, or read as another', () => {
+  const expectation = ['Expect: 200-ok', 'Content-Length: 0'];
+  const badHost = { code: 'invalid_argument', detail: expect.stringContaining('Host: is missing') };
+  const badVersion = { code: 'invalid_argument', detail: expect.stringContaining('must be HTTP/1.1 or HTTP/1.0') };
+  const badExpectation = { code: 'expectation_failed', detail: expect.stringContaining('"200-ok"') };
+
+  it.each([
+    ['no host', head(['GET /livez HTTP/1.1']), 400, badHost],
+    ['HTTP/2.0', head(['GET /livez HTTP/2.0', host]), 400, badVersion],
+    ['HTTP/0.9', head(['GET /livez HTTP/0.9', host]), 400, badVersion],
+    ['no version at all', 'GET /livez\r\n\r\n', 400, badVersion],
+    ['an expectation', head(['GET /livez HTTP/1.1', host, ...expectation]), 417, badExpectation],
+    [
+      'a long one',
+      head(['GET /livez HTTP/1.1', host, `Expect: ${'x'.repeat(9_999)}`]),
+      417,
+      { code: 'expectation_failed' },
+    ],
+  ])('is told why by REST: %s', async (_what, request, status, problem) => {
+    const { port } = await listening();
+    const answer = await exchange(port, request);
+    expect(answer).toMatch(/^content-type: application\/problem\+json\r$/im);
+    expect(problemIn(answer)).toMatchObject({ status, ...problem });
+    expect(answer.length).toBeLessThan(1_200);
+  });
+
+  const target = 'X-Amz-Target: AmazonSQS.ListQueues';
+  it.each([
+    ['no host', ['HTTP/1.1'], 'Host is invalid. Reason: is missing'],
+    ['HTTP/2.0', ['HTTP/2.0', host], 'HTTP version is invalid. Reason: must be HTTP/1.1 or HTTP/1.0, not HTTP/2.0'],
+    ['an expectation', ['HTTP/1.1', host, ...expectation], 'Value 200-ok for header Expect is invalid'],
+  ])('is told why by SQS in both its protocols: %s', async (_what, [version, ...headers], text) => {
+    const { port } = await listening();
+    const json = await exchange(port, head([`POST / ${version}`, target, ...headers]));
+    expect(problemIn(json)).toEqual({
+      __type: 'com.amazon.coral.service#InvalidParameterValueException',
+      message: expect.stringContaining(text),
+    });
+    const query = await exchange(port, head([`GET /?Action=ListQueues ${version}`, ...headers]));
+    expect(query).toContain('<Code>InvalidParameterValue</Code>');
+    expect(query).toContain(text);
+    expect([json, query].map(statusOf)).toEqual([400, 400]);
+  });
+
+  it('is served when it is of HTTP/1.0, whose requests need no host, or asks for its body among else', async () => {
+    const { port } = await listening({
+      access: { account: defaultAccount, auth: 'open', isLoopback: false, allowedHosts: [] },
+    });
+    const older = await exchange(port, head(['GET /livez HTTP/1.0']));
+    const asking = await exchange(port, head(['GET /livez HTTP/1.1', host, 'Expect: x, 100-Continue']));
+    expect([...statusesOf(older), ...statusesOf(asking)]).toEqual([200, 100, 200]);
   });
 });
 
