@@ -2,9 +2,10 @@
  * Requests and answers as they cross between the event loop and the writer's thread.
  *
  * A thread gets a copy of what it is sent. Copying an object writes the names of its members each time, and a body of
- * its own is an allocation outside the heap on both sides. So the lists that grow with the number of messages cross as
- * rows without names, and all their bodies as one block of bytes that is handed over, not copied: 1.3 instead of 4.3
- * microseconds for a received message, and less for the garbage collectors. Everything else crosses as it is.
+ * its own is an allocation outside the heap on both sides. So what grows with the number of requests and messages
+ * crosses as rows without names, and all bodies as one block of bytes that is handed over, not copied: 1.3 instead of
+ * 4.3 microseconds for a received message, 3.1 instead of 8.0 for a send and its answer, and less for the garbage
+ * collectors. Everything else crosses as it is.
  */
 import { type FaultData, isFault } from '../../domain/errors.ts';
 import type { Instant } from '../../domain/instant.ts';
@@ -16,7 +17,8 @@ import {
   noHistory,
   type ReceivedMessage,
 } from '../../domain/message.ts';
-import type { ReceiveAnswer, SendAsk, Sent, SettleAsk, Settled, Settlement } from '../port.ts';
+import type { QueueRef } from '../../domain/queue.ts';
+import type { ReceiveAnswer, ReceiveAsk, SendAsk, Sent, SettleAsk, Settled, Settlement } from '../port.ts';
 import type { BatchAnswer, OperationName, Outcome, Request } from './store.ts';
 
 /** What crosses: the content with its lists as rows, and the bodies of all messages in it, in order. */
@@ -24,9 +26,12 @@ export type Crossing<T> = { readonly content: T; readonly bodies: Uint8Array<Arr
 /** What a crossing hands over. */
 export const transferOf = ({ bodies }: Crossing<unknown>): ArrayBuffer[] => [bodies.buffer];
 
-type PackedRequest = { readonly name: OperationName; readonly ask: unknown };
+type PackedRequest = readonly [name: OperationName, ask: unknown];
 export type PackedRequests = Crossing<readonly PackedRequest[]>;
-export type PackedAnswer = Crossing<BatchAnswer>;
+/** A value stands alone in a list, so that its outcome needs no names. */
+type PackedOutcome = readonly [value: unknown] | Exclude<Outcome, { does: 'value' }>;
+type PackedBatchAnswer = Omit<BatchAnswer, 'outcomes'> & { readonly outcomes: readonly PackedOutcome[] };
+export type PackedAnswer = Crossing<PackedBatchAnswer>;
 
 /** Bodies on their way: put in one after the other, taken out in the same order. */
 class Bodies {
@@ -70,6 +75,9 @@ type Unload = ReturnType<typeof unload>;
 /** How one kind of list crosses. */
 type Form<T, P> = { readonly pack: (whole: T, bodies: Bodies) => P; readonly unpack: (packed: P, next: Unload) => T };
 
+/** With every member that there may be: one that is new is not forgotten on the way. */
+type Whole<T> = { readonly [K in keyof Required<T>]: T[K] };
+
 type DraftRow = readonly [
   length: number,
   contentType: string,
@@ -88,18 +96,74 @@ const draftRow = (draft: Draft, bodies: Bodies): DraftRow => [
   draft.deduplicationId,
   draft.traceHeader,
 ];
-const draftOf = (row: DraftRow, next: Unload): Draft => ({
-  body: next(row[0]),
-  contentType: row[1],
-  attributes: row[2] ?? noAttributes,
-  delaySeconds: row[3],
-  groupId: row[4],
-  deduplicationId: row[5],
-  traceHeader: row[6],
-});
-const sendAsks: Form<SendAsk, Omit<SendAsk, 'drafts'> & { readonly drafts: readonly DraftRow[] }> = {
-  pack: (ask, bodies) => ({ ...ask, drafts: ask.drafts.map((draft) => draftRow(draft, bodies)) }),
-  unpack: (ask, next) => ({ ...ask, drafts: ask.drafts.map((row) => draftOf(row, next)) }),
+const draftOf = (row: DraftRow, next: Unload) =>
+  ({
+    body: next(row[0]),
+    contentType: row[1],
+    attributes: row[2] ?? noAttributes,
+    delaySeconds: row[3],
+    groupId: row[4],
+    deduplicationId: row[5],
+    traceHeader: row[6],
+  }) satisfies Whole<Draft>;
+type SendRow = readonly [
+  account: QueueRef['account'],
+  queue: QueueRef['name'],
+  drafts: readonly DraftRow[],
+  isAtomic: boolean,
+  idempotency: SendAsk['idempotency'],
+  senderId: string | undefined,
+  now: Instant,
+];
+const sendAsks: Form<SendAsk, SendRow> = {
+  pack: ({ queue, drafts, isAtomic, idempotency, senderId, now }, bodies) => [
+    queue.account,
+    queue.name,
+    drafts.map((draft) => draftRow(draft, bodies)),
+    isAtomic,
+    idempotency,
+    senderId,
+    now,
+  ],
+  unpack: ([account, name, drafts, isAtomic, idempotency, senderId, now], next) =>
+    ({
+      queue: { account, name },
+      drafts: drafts.map((row) => draftOf(row, next)),
+      isAtomic,
+      idempotency,
+      senderId,
+      now,
+    }) satisfies Whole<SendAsk>,
+};
+
+type ReceiveRow = readonly [
+  account: QueueRef['account'],
+  queue: QueueRef['name'],
+  limit: number,
+  bytesMax: number,
+  visibilitySeconds: number | undefined,
+  attemptId: string | undefined,
+  now: Instant,
+];
+const receiveAsks: Form<ReceiveAsk, ReceiveRow> = {
+  pack: ({ queue, limit, bytesMax, visibilitySeconds, attemptId, now }) => [
+    queue.account,
+    queue.name,
+    limit,
+    bytesMax,
+    visibilitySeconds,
+    attemptId,
+    now,
+  ],
+  unpack: ([account, name, limit, bytesMax, visibilitySeconds, attemptId, now]) =>
+    ({
+      queue: { account, name },
+      limit,
+      bytesMax,
+      visibilitySeconds,
+      attemptId,
+      now,
+    }) satisfies Whole<ReceiveAsk>,
 };
 
 /** Deletes, which are most; the others cross as they are. */
@@ -110,11 +174,29 @@ const settlementRow = (settlement: Settlement): SettlementRow => {
 };
 const settlementOf = (row: SettlementRow): Settlement =>
   'does' in row ? row : { does: 'delete', receipt: { queueId: row[0], message: row[1], receive: row[2] } };
-const settleAsks: Form<SettleAsk, Omit<SettleAsk, 'settlements'> & { readonly settlements: readonly SettlementRow[] }> =
-  {
-    pack: (ask) => ({ ...ask, settlements: ask.settlements.map(settlementRow) }),
-    unpack: (ask) => ({ ...ask, settlements: ask.settlements.map(settlementOf) }),
-  };
+type SettleRow = readonly [
+  account: QueueRef['account'],
+  queue: QueueRef['name'],
+  settlements: readonly SettlementRow[],
+  isLenient: boolean | undefined,
+  now: Instant,
+];
+const settleAsks: Form<SettleAsk, SettleRow> = {
+  pack: ({ queue, settlements, isLenient, now }) => [
+    queue.account,
+    queue.name,
+    settlements.map(settlementRow),
+    isLenient,
+    now,
+  ],
+  unpack: ([account, name, settlements, isLenient, now]) =>
+    ({
+      queue: { account, name },
+      settlements: settlements.map(settlementOf),
+      isLenient,
+      now,
+    }) satisfies Whole<SettleAsk>,
+};
 
 type SentRow = readonly [messageId: string, sequence: number | null, isDuplicate: boolean] | FaultData;
 const sentAnswers: Form<readonly (Sent | FaultData)[], readonly SentRow[]> = {
@@ -169,25 +251,26 @@ const receivedRow = (message: ReceivedMessage, bodies: Bodies): ReceivedRow => [
   message.receipt.message,
   message.receipt.receive,
 ];
-const receivedMessage = (row: ReceivedRow, queueId: number, next: Unload): ReceivedMessage => ({
-  body: next(row[0]),
-  messageId: row[1],
-  contentType: row[2],
-  attributes: row[3] ?? noAttributes,
-  traceHeader: row[4],
-  senderId: row[5],
-  groupId: row[6],
-  deduplicationId: row[7],
-  sequence: row[8],
-  sentAt: row[9],
-  enqueuedAt: row[10],
-  visibleAt: row[11],
-  heldUntil: row[12],
-  receiveCount: row[13],
-  firstReceivedAt: row[14],
-  history: row[15] ?? noHistory,
-  receipt: { queueId, message: row[16], receive: row[17] },
-});
+const receivedMessage = (row: ReceivedRow, queueId: number, next: Unload) =>
+  ({
+    body: next(row[0]),
+    messageId: row[1],
+    contentType: row[2],
+    attributes: row[3] ?? noAttributes,
+    traceHeader: row[4],
+    senderId: row[5],
+    groupId: row[6],
+    deduplicationId: row[7],
+    sequence: row[8],
+    sentAt: row[9],
+    enqueuedAt: row[10],
+    visibleAt: row[11],
+    heldUntil: row[12],
+    receiveCount: row[13],
+    firstReceivedAt: row[14],
+    history: row[15] ?? noHistory,
+    receipt: { queueId, message: row[16], receive: row[17] },
+  }) satisfies Whole<ReceivedMessage>;
 type ReceivedRows = Omit<ReceiveAnswer, 'messages'> & { readonly messages: readonly ReceivedRow[] };
 const receivedAnswers: Form<ReceiveAnswer, ReceivedRows> = {
   pack: (answer, bodies) => ({ ...answer, messages: answer.messages.map((message) => receivedRow(message, bodies)) }),
@@ -201,6 +284,7 @@ const receivedAnswers: Form<ReceiveAnswer, ReceivedRows> = {
 type AnyForm = Form<unknown, unknown>;
 const askForms: Partial<Record<OperationName, AnyForm>> = {
   send: sendAsks as AnyForm,
+  receive: receiveAsks as AnyForm,
   settle: settleAsks as AnyForm,
 };
 const valueForms: Partial<Record<OperationName, AnyForm>> = {
@@ -211,25 +295,23 @@ const valueForms: Partial<Record<OperationName, AnyForm>> = {
 
 export function packRequests(requests: readonly Request[]): PackedRequests {
   const bodies = new Bodies();
-  const content = requests.map(({ name, ask }) => {
-    const form = askForms[name];
-    return { name, ask: form === undefined ? ask : form.pack(ask, bodies) };
-  });
+  const content = requests.map(({ name, ask }): PackedRequest => [name, askForms[name]?.pack(ask, bodies) ?? ask]);
   return { content, bodies: bodies.block() };
 }
 
 export function unpackRequests({ content, bodies }: PackedRequests): readonly Request[] {
   const next = unload(bodies);
-  return content.map(({ name, ask }) => {
-    const form = askForms[name];
-    return { name, ask: (form === undefined ? ask : form.unpack(ask, next)) as Request['ask'] };
-  });
+  return content.map(([name, ask]) => ({ name, ask: (askForms[name]?.unpack(ask, next) ?? ask) as Request['ask'] }));
 }
 
 /** @param requests those that are answered, in order */
 export function packAnswer(requests: readonly Pick<Request, 'name'>[], answer: BatchAnswer): PackedAnswer {
   const bodies = new Bodies();
-  const outcomes = withValues(requests, answer, (form, value) => form.pack(value, bodies));
+  const outcomes = answer.outcomes.map((outcome, i): PackedOutcome => {
+    if (outcome.does !== 'value') return outcome;
+    const form = formOfValue(requests[i]);
+    return [form === undefined ? outcome.value : form.pack(outcome.value, bodies)];
+  });
   return { content: { ...answer, outcomes }, bodies: bodies.block() };
 }
 
@@ -238,19 +320,13 @@ export function unpackAnswer(
   { content, bodies }: PackedAnswer,
 ): BatchAnswer {
   const next = unload(bodies);
-  return { ...content, outcomes: withValues(requests, content, (form, value) => form.unpack(value, next)) };
+  const outcomes = content.outcomes.map((outcome, i): Outcome => {
+    if ('does' in outcome) return outcome;
+    const form = formOfValue(requests[i]);
+    return { does: 'value', value: form === undefined ? outcome[0] : form.unpack(outcome[0], next) };
+  });
+  return { ...content, outcomes };
 }
 
-/** The outcomes with the values that have a form put through it. */
-const withValues = (
-  requests: readonly Pick<Request, 'name'>[],
-  { outcomes }: BatchAnswer,
-  change: (form: AnyForm, value: unknown) => unknown,
-): readonly Outcome[] =>
-  outcomes.map((outcome, i) => {
-    const name = requests[i]?.name;
-    const form = name === undefined ? undefined : valueForms[name];
-    return form === undefined || outcome.does !== 'value'
-      ? outcome
-      : { does: 'value', value: change(form, outcome.value) };
-  });
+const formOfValue = (request: Pick<Request, 'name'> | undefined): AnyForm | undefined =>
+  request === undefined ? undefined : valueForms[request.name];

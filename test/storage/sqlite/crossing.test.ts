@@ -104,6 +104,8 @@ describe('crossing to the writer and back', () => {
     const requests = [
       { name: 'send', ask: sendAsk },
       { name: 'settle', ask: settleAsk },
+      { name: 'receive', ask: { queue, limit: 10, bytesMax: 1024, visibilitySeconds: 0, attemptId: 'a', now } },
+      { name: 'receive', ask: { queue, limit: 1, bytesMax: 1, now } },
       { name: 'upkeep', ask: { now } },
       { name: 'send', ask: { ...sendAsk, drafts: [...drafts].reverse() } },
     ] as readonly Request[];
