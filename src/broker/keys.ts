@@ -47,6 +47,10 @@ export type SigningSecret = {
 };
 export type Signer = { readonly principal: Principal; readonly secrets: readonly SigningSecret[] };
 
+type WholeSigner = Omit<Signer, 'secrets'> & {
+  readonly secrets: readonly (SigningSecret & { readonly stored: StoredSecret })[];
+};
+
 export type KeyChange = {
   readonly name?: string | undefined;
   readonly scopes?: readonly Scope[] | undefined;
@@ -96,15 +100,8 @@ type Deps = {
   readonly seal: Seal;
 };
 
-const secretIds = new WeakMap<StoredSecret, string>();
-/** The same for the same secret, whatever key it belongs to; made once. */
-function idOf(secret: StoredSecret): string {
-  const known = secretIds.get(secret);
-  if (known !== undefined) return known;
-  const id = Buffer.from(secret.hash).toString('latin1');
-  secretIds.set(secret, id);
-  return id;
-}
+/** The same for the same secret, whatever key it belongs to. */
+const idOf = ({ hash }: StoredSecret): string => Buffer.from(hash).toString('latin1');
 
 export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   let keys: Map<string, StoredKey> | undefined;
@@ -115,6 +112,27 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   const book = (): Map<string, StoredKey> => {
     if (keys === undefined) throw new Error('The access keys have not been loaded.');
     return keys;
+  };
+
+  /** With all secrets that the key has; made once, since every signed request asks for it. */
+  const signers = new WeakMap<StoredKey, WholeSigner>();
+  const signerOf = (key: StoredKey): WholeSigner => {
+    const known = signers.get(key);
+    if (known !== undefined) return known;
+    const signer = {
+      principal: principalOf(key),
+      secrets: key.secrets.map((secret) => ({
+        id: idOf(secret),
+        stored: secret,
+        open() {
+          const opened = seal.open(secret.sealed, key.keyId);
+          if (opened === undefined) throw Fault.of('credentialsInvalid', {});
+          return opened;
+        },
+      })),
+    };
+    signers.set(key, signer);
+    return signer;
   };
 
   /** One change after the other: whether a key is the last one is only true until the next change. */
@@ -216,19 +234,9 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
       const key = book().get(keyId);
       const now = clock.now();
       if (key === undefined || !isInForce(key, now)) return undefined;
-      return {
-        principal: principalOf(key),
-        secrets: key.secrets
-          .filter((secret) => isInForce(secret, now))
-          .map((secret) => ({
-            id: idOf(secret),
-            open() {
-              const opened = seal.open(secret.sealed, keyId);
-              if (opened === undefined) throw Fault.of('credentialsInvalid', {});
-              return opened;
-            },
-          })),
-      };
+      const whole = signerOf(key);
+      if (key.secrets.every((secret) => isInForce(secret, now))) return whole;
+      return { ...whole, secrets: whole.secrets.filter(({ stored }) => isInForce(stored, now)) };
     },
 
     watch({ id }, changed) {

@@ -19,7 +19,7 @@ import { prefersJson } from '../http/media-type.ts';
 import { sayWhenToRetry } from '../http/retry-after.ts';
 import { sendText } from '../http/text.ts';
 import type { Ids } from '../ids.ts';
-import type { SqsSettings } from './action.ts';
+import type { ActionContext, SqsSettings } from './action.ts';
 import { errorOfFault, SqsError, sqsShapes } from './errors.ts';
 import { emulatorHealth, healthPaths } from './health.ts';
 import { jsonType, queryErrorHeader, writeJson, writeJsonError } from './json.ts';
@@ -73,7 +73,7 @@ export function mountSqs(app: FastifyInstance, deps: SqsDeps): void {
         url,
         handler: async (request, reply) => {
           const principal = await deps.authenticate(request, bytesOf(request));
-          return peekMessages(request, reply, contextOf(request, reply, principal, deps), newRequestId(deps));
+          return peekMessages(request, reply, contextOf(request, reply, principal, deps, true), newRequestId(deps));
         },
       });
     }
@@ -105,30 +105,42 @@ const spokenProtocol: Strategy = {
 };
 const actionParameter = /[?&]Action=/;
 
-const newRequestId = ({ ids, clock }: SqsDeps): string => ids.uuid(clock.now());
+const newRequestId = ({ ids }: SqsDeps): string => ids.requestId();
 
 async function serve(request: FastifyRequest, reply: FastifyReply, deps: SqsDeps): Promise<FastifyReply> {
   const rawBody = bytesOf(request);
-  const principal = await deps.authenticate(request, rawBody);
+  const admitted = deps.authenticate(request, rawBody);
+  // Seldom anything to wait for: a turn that is spared.
+  const principal = admitted instanceof Promise ? await admitted : admitted;
   if (saysNothing(request, rawBody)) return answerNothing(reply, newRequestId(deps));
   const call = readCall(request, rawBody);
-  const context = contextOf(request, reply, principal, deps);
-  const result = await call.action.run(inputOf(call) as never, { ...context, isQuery: call.protocol === 'query' });
+  const context = contextOf(request, reply, principal, deps, call.protocol === 'query');
+  const result = await call.action.run(inputOf(call) as never, context);
   return answer(reply, call, result, newRequestId(deps));
 }
 
-function contextOf(request: FastifyRequest, reply: FastifyReply, principal: Principal, deps: SqsDeps) {
-  const { settings, broker, clock } = deps;
+function contextOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  principal: Principal,
+  { settings, broker, clock }: SqsDeps,
+  isQuery: boolean,
+): ActionContext {
   const trace = request.headers['x-amzn-trace-id'];
   return {
-    ...settings,
+    region: settings.region,
+    publicUrl: settings.publicUrl,
+    recreateSeconds: settings.recreateSeconds,
     broker,
     clock,
     principal,
     reply,
-    origin: originOf(request, settings.publicUrl),
+    // Most answers hold no address.
+    get origin() {
+      return originOf(request, settings.publicUrl);
+    },
     traceHeader: typeof trace === 'string' && trace !== '' ? trace : undefined,
-    isQuery: true,
+    isQuery,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Ids without chance: the same calls give the same ids in every run. */
 import { createHash } from 'node:crypto';
-import { v7 } from 'uuid';
+import { v4, v7 } from 'uuid';
 import type { Ids } from '../../src/ids.ts';
 
 export function countingIds(): Ids {
@@ -14,6 +14,7 @@ export function countingIds(): Ids {
   };
   return {
     uuid: (at) => v7({ msecs: at, random: bytes(16), seq: count }),
+    requestId: () => v4({ random: bytes(16) }),
     salt() {
       count += 1;
       return count % 2 ** 26;

@@ -36,7 +36,13 @@ export const sendMessage = defineAction({
     const name = queueNameOf(input.QueueUrl, context);
     if (input.MessageBody === undefined || input.MessageBody === '') throw missing('MessageBody');
     requireSaneOptions(input);
-    const prepared = await prepareFor(name, input, traceHeader, context);
+    let prepared: Prepared;
+    try {
+      prepared = prepare(input, traceHeader);
+    } catch (error) {
+      await requireTakes(name, input, context);
+      throw error;
+    }
     try {
       const [outcome] = await broker.messages.send(principal, name, [prepared.draft]);
       if (outcome === undefined) throw new Error('The broker answered no outcome.');
@@ -48,21 +54,15 @@ export const sendMessage = defineAction({
 });
 
 /** That the queue does not exist, or takes no such options, is said before what is wrong with the content. */
-async function prepareFor(
+async function requireTakes(
   name: QueueName,
   message: SentMessage,
-  traceHeader: string | undefined,
   { broker, principal }: ActionContext,
-): Promise<Prepared> {
-  try {
-    return prepare(message, traceHeader);
-  } catch (error) {
-    const queue = await broker.queues.find(principal, name);
-    const { DelaySeconds: delaySeconds, MessageGroupId: groupId, MessageDeduplicationId: deduplicationId } = message;
-    const options = optionsFor(queue, { body: noBody, delaySeconds, groupId, deduplicationId });
-    if (isFault(options)) throw errorOfFault(options, message);
-    throw error;
-  }
+): Promise<void> {
+  const queue = await broker.queues.find(principal, name);
+  const { DelaySeconds: delaySeconds, MessageGroupId: groupId, MessageDeduplicationId: deduplicationId } = message;
+  const options = optionsFor(queue, { body: noBody, delaySeconds, groupId, deduplicationId });
+  if (isFault(options)) throw errorOfFault(options, message);
 }
 
 const noBody = Buffer.alloc(0);
