@@ -22,7 +22,7 @@ export type ActionContext = SqsSettings & {
   readonly clock: Clock;
   readonly principal: Principal;
   /** What queue URLs in answers begin with. */
-  readonly origin: string;
+  readonly origin: () => string;
   /** The header X-Amzn-Trace-Id. */
   readonly traceHeader: string | undefined;
   /** Query: a member that is missing has another error than in JSON, and two lists of names are one. */

@@ -136,9 +136,7 @@ function contextOf(
     principal,
     reply,
     // Most answers hold no address.
-    get origin() {
-      return originOf(request, settings.publicUrl);
-    },
+    origin: () => originOf(request, settings.publicUrl),
     traceHeader: typeof trace === 'string' && trace !== '' ? trace : undefined,
     isQuery,
   };

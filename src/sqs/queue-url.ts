@@ -20,7 +20,7 @@ export function originOf({ headers: { host } }: FastifyRequest, publicUrl: strin
 }
 
 export const queueUrl = ({ origin, principal }: Pick<ActionContext, 'origin' | 'principal'>, name: string): string =>
-  `${origin}/${principal.account}/${name}`;
+  `${origin()}/${principal.account}/${name}`;
 
 /** The name, branded, when it is one of a queue. */
 export const asQueueName = (name: string): QueueName | undefined =>

@@ -57,7 +57,7 @@ export const context = {
   region: 'us-east-1',
   recreateSeconds: 0,
   principal,
-  origin: 'http://localhost:8080',
+  origin: () => 'http://localhost:8080',
   isQuery: false,
   clock,
 } as unknown as ActionContext;
