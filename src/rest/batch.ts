@@ -18,6 +18,7 @@ import type { Sent } from '../storage/port.ts';
 import type { RestDeps } from './deps.ts';
 import { type DraftOptions, entryDraft, SendEntry } from './draft.ts';
 import type { Asked } from './errors.ts';
+import { listJson } from './message-json.ts';
 import { delay, group, idempotencyHeader, queueOf } from './parameters.ts';
 import { askedOf, Problem, problemOf, sendFault } from './problems.ts';
 import { jsonType, sendIdempotency, sentJson } from './send.ts';
@@ -95,7 +96,8 @@ export const outcomeJson = (outcome: Outcome, asked: Asked): string =>
 export function batchJson(outcomes: readonly Outcome[], asked: Asked): string {
   const failedCount = outcomes.filter(isFault).length;
   const results = outcomes.map((outcome) => outcomeJson(outcome, asked));
-  return `{"results":[${results.join(',')}],"sentCount":${outcomes.length - failedCount},"failedCount":${failedCount}}`;
+  const counts = `"sentCount":${outcomes.length - failedCount},"failedCount":${failedCount}`;
+  return listJson('{"results":[', results, `],${counts}}`);
 }
 
 /** The answer of a batch of which nothing is stored: the problem of the first entry at fault, and all results. */

@@ -184,3 +184,12 @@ export const receivedJson = (message: Message, receiptHandle: string): string =>
 
 /** A message for an operator. */
 export const peekedJson = (message: Message, state: MessageState): string => messageJson(message, `"state":"${state}"`);
+
+/** A list between two texts, made at once: a template around a joined list would copy the list a second time. */
+export function listJson(head: string, items: readonly string[], tail: string): string {
+  if (items.length === 0) return head + tail;
+  const parts = [...items];
+  parts[0] = head + parts[0];
+  parts[parts.length - 1] += tail;
+  return parts.join(',');
+}

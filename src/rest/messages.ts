@@ -8,7 +8,7 @@ import { readWithinRoom } from '../http/departures.ts';
 import type { Operation } from '../http/operation.ts';
 import { choice, cursor, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
-import { PeekedMessage, peekedJson } from './message-json.ts';
+import { listJson, PeekedMessage, peekedJson } from './message-json.ts';
 import { messageOf, queueOf } from './parameters.ts';
 import { jsonType } from './send.ts';
 
@@ -39,7 +39,7 @@ async function peek({ broker, clock }: RestDeps, request: FastifyRequest, reply:
   const items = page.items.map((message) => viewOf(message, clock));
   const next = page.nextCursor === null ? '' : `,"nextCursor":"${sealCursor(page.nextCursor)}"`;
   reply.header('content-type', jsonType);
-  return `{"items":[${items.join(',')}]${next}}`;
+  return listJson('{"items":[', items, `]${next}}`);
 }
 
 const viewOf = (message: Message, clock: RestDeps['clock']): string =>

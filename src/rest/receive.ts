@@ -12,7 +12,7 @@ import { roomFor } from '../http/departures.ts';
 import type { HeaderDoc, Operation } from '../http/operation.ts';
 import { invalid, readQuery, wholeNumber } from '../http/parameters.ts';
 import type { RestDeps } from './deps.ts';
-import { asUnread, instantText, ReceivedMessage, receivedJson } from './message-json.ts';
+import { asUnread, instantText, listJson, ReceivedMessage, receivedJson } from './message-json.ts';
 import { originOf } from './origin.ts';
 import { attempt, queueOf, visibility, wait } from './parameters.ts';
 import { jsonType } from './send.ts';
@@ -42,7 +42,11 @@ async function receive({ broker }: RestDeps, request: FastifyRequest, reply: Fas
   const messages = await broker.messages.receive(request.principal, queue, options);
   reply.header('content-type', jsonType);
   if (messages.length === 0) return noMessages;
-  return `{"messages":[${messages.map((message) => receivedJson(message, message.receiptHandle)).join(',')}]}`;
+  return listJson(
+    '{"messages":[',
+    messages.map((message) => receivedJson(message, message.receiptHandle)),
+    ']}',
+  );
 }
 
 function receiveOptions(
