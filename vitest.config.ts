@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.ts';
 
 /**
  * Three projects: `fast` decides every commit, `deep` (crashes, faults, the container) runs by `npm run test:deep`, and
@@ -6,6 +7,7 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -23,6 +25,7 @@ export default defineConfig({
         test: {
           name: 'deep',
           include: ['test/deep/**/*.test.ts'],
+          globalSetup: 'test/support/built.ts',
           pool: 'forks',
           // Two at a time: many wait most of the time.
           maxWorkers: 2,
@@ -34,8 +37,10 @@ export default defineConfig({
         test: {
           name: 'clients',
           include: ['test/clients/**/*.test.ts'],
-          // One at a time, so that waiting for a busy machine is not taken for a slow answer.
-          fileParallelism: false,
+          globalSetup: ['test/support/built.ts', 'test/clients/installed.ts'],
+          pool: 'forks',
+          // Two at a time, as many as there are processors to do the work: each program is one process beside its server.
+          maxWorkers: 2,
           testTimeout: 600_000,
           hookTimeout: 600_000,
         },

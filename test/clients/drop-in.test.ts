@@ -1,9 +1,9 @@
 /** In place of an emulator, on its port: what pointed there goes on working, with the queue URLs that it knows. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { startServer, temporaryFolder } from '../support/process.ts';
-import { clients, install, isLeftOut, story } from './client.ts';
+import { clients, isLeftOut, story } from './client.ts';
 
 /** Whether somebody listens there already. */
 async function isTaken(port: number): Promise<boolean> {
@@ -19,11 +19,6 @@ async function isTaken(port: number): Promise<boolean> {
 const { js, python } = clients;
 
 describe.skipIf(isLeftOut(js) || isLeftOut(python))('drop-in start', () => {
-  beforeAll(async () => {
-    await install(js);
-    await install(python);
-  });
-
   it.for([9324, 4566])('serves on port %i with queue URLs of that port', async (port, { skip }) => {
     if (await isTaken(port)) skip(`port ${port} is taken`);
     const server = startServer(temporaryFolder(), { SLUICE_PORT: `${port}` });

@@ -47,14 +47,17 @@ describe('a backup of a server that is at work', () => {
     const queue = `${await server.url}/v1/queues/work`;
     await fetch(queue, { method: 'PUT', body: '{}', headers: { 'content-type': 'application/json' } });
     const told: Told = { sent: [], deleting: [], deleted: [] };
-    let isOver = false;
-    const clients = Array.from({ length: senders }, () => work(queue, told, () => isOver));
     for (let i = 0; i < backupCount; i += 1) {
-      while (told.sent.length < sendsBetween * (i + 1)) await new Promise((resolve) => setTimeout(resolve, 10));
+      let isOver = false;
+      const clients = Array.from({ length: senders }, () => work(queue, told, () => isOver));
+      const enough = told.sent.length + sendsBetween;
+      while (told.sent.length < enough) await new Promise((resolve) => setTimeout(resolve, 10));
       const before = { sent: [...told.sent], deleted: new Set(told.deleted) };
       await run('backup', join(folder, `${i}.db`), '--data-dir', join(folder, 'data'));
       const meanwhile = new Set(told.deleting);
       expect(told.sent.length, 'the server goes on meanwhile').toBeGreaterThan(before.sent.length);
+      isOver = true;
+      await Promise.all(clients);
       await run('restore', join(folder, `${i}.db`), '--data-dir', join(folder, `restored${i}`));
       await run('doctor', '--data-dir', join(folder, `restored${i}`));
       const restored = startServer(join(folder, `restored${i}`));
@@ -67,8 +70,6 @@ describe('a backup of a server that is at work', () => {
       }
       await stop(restored);
     }
-    isOver = true;
-    await Promise.all(clients);
     await stop(server);
     console.log(`${told.sent.length} messages sent, ${told.deleted.length} deleted`);
   });

@@ -7,6 +7,7 @@ import { SendBatchAnswer } from '../../src/rest/batch.ts';
 import { startServer, temporaryFolder } from '../support/process.ts';
 
 const pieceLines = 1_000;
+const textChars = 1_000;
 const MiB = 1_048_576;
 
 /** Resident memory of a process. */
@@ -39,7 +40,7 @@ async function upload(
       while (sent < lineCount) {
         const piece = Array.from(
           { length: pieceLines },
-          (_, i) => `{"number":${sent + i},"text":"${'x'.repeat(4_000)}"}\n`,
+          (_, i) => `{"number":${sent + i},"text":"${'x'.repeat(textChars)}"}\n`,
         );
         sent += pieceLines;
         each();
@@ -66,7 +67,7 @@ function startEnvironment(): Record<string, string> {
 
 type Step = { readonly lineCount: number; readonly reading: Reading; readonly growthMiBMax: number };
 
-/** The first fills caches and heaps to where they stay; a line has four kilobytes, its result 73 bytes. */
+/** The first fills caches and heaps to where they stay; a line has a kilobyte, its result 73 bytes. */
 const steps: readonly Step[] = [
   { lineCount: 50_000, reading: 'while it sends', growthMiBMax: 96 },
   { lineCount: 200_000, reading: 'while it sends', growthMiBMax: 16 },

@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 
-const program = fileURLToPath(new URL('../../src/cli/index.ts', import.meta.url));
+/** The program as it is built, where built.ts has built it before the first test; else its source. */
+const program = fileURLToPath(new URL(`../../${inject('program') ?? 'src/cli/index.ts'}`, import.meta.url));
 
 export type Ended = { readonly code: number | null; readonly signal: string | null; readonly errorText: string };
 

@@ -29,6 +29,8 @@ const sizes = {
   casesOfOperation: [5, 200],
   /** Texts for each parser. */
   textsOfParser: [2_000, 200_000],
+  /** Signed requests, each of them changed ten times as well. */
+  signatures: [2_000, 10_000],
   /** Servers told to stop under load. */
   drains: [3, 100],
   /** Seconds for which a server is offered more than it can write. */
