@@ -87,6 +87,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
+/** Packages that this machine has are not asked for again. */
+const npmEnvironment = { ...process.env, npm_config_prefer_offline: 'true', npm_config_audit: 'false' };
+
 /** The environment that the image sets, its data folder and host replaced by ones of this machine. */
 const imageEnvironment = (): Record<string, string> => ({
   ...Object.fromEntries(
@@ -116,7 +119,8 @@ describe('the Dockerfile', () => {
   it('builds with its own instructions', () => {
     for (const instruction of buildStage) {
       if (instruction.name === 'COPY') copy(instruction, context, built, built);
-      if (instruction.name === 'RUN') execFileSync('sh', ['-c', instruction.text], { cwd: built, stdio: 'pipe' });
+      if (instruction.name === 'RUN')
+        execFileSync('sh', ['-c', instruction.text], { cwd: built, env: npmEnvironment, stdio: 'pipe' });
     }
     for (const instruction of runStage) if (instruction.name === 'COPY') copy(instruction, context, built, app);
     expect(existsSync(join(app, 'node_modules/typescript'))).toBe(false);

@@ -42,6 +42,8 @@ const phases = [
 
 /** A second of a busy machine may be none of work. */
 const messagesPerPhase = 200;
+/** More than all clients have under way at a time: one each, and a batch. */
+const messagesUnderWayMax = 40;
 
 /** Syncs of the database itself: what the log held was copied there. */
 const copiesAmong = (events: readonly DiskEvent[]): readonly DiskEvent[] =>
@@ -64,19 +66,27 @@ async function record(parts: readonly (typeof phases)[number][]): Promise<Record
   const events = () => readShimLog(log).filter((event) => !('name' in event) || !isOfNoConcern(event.name));
   let heavyFrom = Number.POSITIVE_INFINITY;
   for (const { isHeavy, ending } of parts) {
-    if (isHeavy) heavyFrom = events().length;
     const server = startServer(data, shim);
     const url = await server.url;
+    // What the start does is no load yet: it may copy the log that a kill has left.
+    if (isHeavy) heavyFrom = events().length;
     let isOver = false;
     const load = runMixedLoad({ url, deeds, random, number, isHeavy, isOver: () => isOver }).finally(() => {
       isOver = true;
     });
-    const enough = deeds.messageCount + messagesPerPhase;
+    const moreMessages = async (count: number) => {
+      const enough = deeds.messageCount + count;
+      // Over before its time: a server that should not have ended, or an answer that should not have come.
+      while (deeds.messageCount < enough && !isOver) await sleep(20);
+    };
     await sleep(1_000);
-    // Over before its time: a server that should not have ended, or an answer that should not have come.
-    while (deeds.messageCount < enough && !isOver) await sleep(20);
-    // So that the log is copied at least once while the load goes on.
-    while (isHeavy && copiesAmong(events().slice(heavyFrom)).length === 0 && !isOver) await sleep(200);
+    await moreMessages(messagesPerPhase);
+    if (isHeavy) {
+      // So that the log is copied at least once while the load goes on.
+      while (copiesAmong(events().slice(heavyFrom)).length === 0 && !isOver) await sleep(200);
+      // And holds something again for the copy at the end: what is answered now may have been written before the first one.
+      await moreMessages(messagesUnderWayMax);
+    }
     if (ending === 'SIGKILL') server.child.kill(ending);
     isOver = true;
     await load;
