@@ -24,7 +24,7 @@ const sizes = {
   /** Sequences of commands for an engine and the model. */
   modelInMemory: [400, 20_000],
   modelInFile: [50, 1_000],
-  modelOfEdge: [60, 2_000],
+  modelOfEdge: [40, 2_000],
   /** Requests that schemathesis makes of each operation, beside those that cover its schema. */
   casesOfOperation: [5, 200],
   /** Texts for each parser. */
