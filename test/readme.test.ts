@@ -74,7 +74,7 @@ const limitRows: readonly (readonly [of: string, most: string])[] = [
   ['connections, requests on one', `${number(httpLimits.connectionsMax)}, ${number(httpLimits.requestsPerSocketMax)}`],
   [
     'requests sent before the one in front on their connection is answered, all together',
-    number(pipelineLimits.waitingMax),
+    `${bytes(pipelineLimits.waitingBytesMax)}; each its body and ${bytes(pipelineLimits.requestBytes)}`,
   ],
   [
     'headers of a request',

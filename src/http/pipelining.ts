@@ -7,21 +7,29 @@
  * which there is none, one comparison. Where the answer before ends the connection, those that wait never begin.
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-9.3.2
  */
-import type { ServerResponse } from 'node:http';
+import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 
 export const pipelineLimits = {
-  /** Requests that wait behind others, of all connections and threads together: one costs 2 KiB, and leaves 6 more to be
-   *  collected. With one too many the connection that brought it is closed. */
-  waitingMax: 10_000,
+  /** What waits behind others, of all connections and threads together: with more the connection that brought it is
+   *  closed. That is 10,240 requests without bodies. */
+  waitingBytesMax: 20 * 1_048_576,
+  /** What a request counts for beside its body. It costs that, and leaves three times as much to be collected. */
+  requestBytes: 2_048,
+  /** What a piece of a body counts for beside its bytes, since it may come one byte at a time. Measured: 500. */
+  pieceBytes: 512,
+  /** While more than that waits on a connection, nothing more is read there. */
+  readOnBytesMax: 65_536,
 } as const;
 
 declare module 'node:net' {
   interface Socket {
     /** Requests that wait behind another; absent: none ever has. */
     waitingCount?: number;
+    /** What they count for. */
+    waitingBytes?: number;
   }
 }
 
@@ -32,57 +40,87 @@ type LimitedAnswer = ServerResponse & { readonly maxRequestsOnConnectionReached:
 export const answerUnderWay = (socket: Duplex): ServerResponse | undefined =>
   (socket as { readonly _httpMessage?: ServerResponse | null })._httpMessage ?? undefined;
 
+/** A request that waits, and what it counts for. */
+type Waiting = { readonly raw: IncomingMessage; readonly socket: Socket; bytes: number };
+
 /**
  * Must be called before other hooks are added: nothing of a request is to happen before its turn.
- * @param shareCount how many share the number of those that may wait; this instance gets its part
+ * @param shareCount how many share the memory for what waits; this instance gets its part
  */
 export function takeTurns(app: FastifyInstance, shareCount = 1): void {
-  const waitingMax = Math.ceil(pipelineLimits.waitingMax / shareCount);
-  let waitingCount = 0;
+  const bytesMax = pipelineLimits.waitingBytesMax / shareCount;
+  let waitingBytes = 0;
 
   app.addHook('onRequest', (request, reply, done) => {
     const { raw: answer } = reply;
     // Else Node.js says that the connection is over, does not end it, and answers the next request with a bare 503.
     if ((answer as LimitedAnswer).maxRequestsOnConnectionReached) answer.shouldKeepAlive = false;
     if (answer.socket !== null) return done();
-    const { socket } = request.raw;
-    join(socket);
+    const { raw } = request;
+    const waiting: Waiting = { raw, socket: raw.socket, bytes: 0 };
+    join(waiting);
     answer.once('socket', () => {
       // Other connections have their turn, too, and first of all the end of the answer before.
       setImmediate(() => {
-        if (socket.destroyed) return;
-        leave(socket);
+        if (waiting.socket.destroyed) return;
+        leave(waiting);
         done();
       });
     });
   });
 
-  function join(socket: Socket): void {
+  function join(waiting: Waiting): void {
+    const { raw, socket } = waiting;
     if (socket.waitingCount === undefined) {
       socket.once('close', () => {
-        waitingCount -= socket.waitingCount ?? 0;
+        waitingBytes -= socket.waitingBytes ?? 0;
       });
+      // Node.js reads on by itself at the end of each request, and when the one in front takes its body.
+      socket.on('resume', () => readOnOrNot(socket));
     }
     socket.waitingCount = (socket.waitingCount ?? 0) + 1;
-    waitingCount += 1;
-    // At the end of a request that it has read Node.js reads on, so not before that.
-    if (socket.waitingCount === 2) process.nextTick(readOnOrNot, socket);
-    if (waitingCount > waitingMax) socket.destroy();
+    count(waiting, pipelineLimits.requestBytes);
+    onPiece(raw, (bytes) => count(waiting, bytes + pipelineLimits.pieceBytes));
   }
 
-  function leave(socket: Socket): void {
+  function leave(waiting: Waiting): void {
+    const { raw, socket, bytes } = waiting;
     socket.waitingCount = (socket.waitingCount ?? 0) - 1;
-    waitingCount -= 1;
-    readOnOrNot(socket);
+    onPiece(raw, undefined);
+    count(waiting, -bytes);
+  }
+
+  function count(waiting: Waiting, bytes: number): void {
+    const { socket } = waiting;
+    if (socket.destroyed) return;
+    waiting.bytes += bytes;
+    waitingBytes += bytes;
+    socket.waitingBytes = (socket.waitingBytes ?? 0) + bytes;
+    if (waitingBytes > bytesMax) socket.destroy();
+    else readOnOrNot(socket);
   }
 }
 
+/** Hears of each piece of a body as Node.js puts it by, until told otherwise: of that it tells nobody else. */
+function onPiece(raw: IncomingMessage, hear: ((bytes: number) => void) | undefined): void {
+  if (hear === undefined) {
+    Reflect.deleteProperty(raw, 'push');
+    return;
+  }
+  raw.push = (piece: Buffer | null) => {
+    if (piece !== null) hear(piece.byteLength);
+    return IncomingMessage.prototype.push.call(raw, piece);
+  };
+}
+
 /**
- * From the second that waits on, nothing more is read until all have begun: what Node.js has read (64 KiB at a time) is
- * all that a connection keeps. While only one has come to wait, the end of the connection is still seen, unless it has a
- * body of more than that: Node.js does not read on behind a body that nobody takes.
+ * Who does not read does not see that the client has gone. So reading goes on until there is more than a connection may
+ * keep; what Node.js has read at once (64 KiB) comes on top of it.
  */
 function readOnOrNot(socket: Socket): void {
-  if (socket.waitingCount === 0) socket.resume();
-  else socket.pause();
+  if ((socket.waitingBytes ?? 0) <= pipelineLimits.readOnBytesMax) {
+    if (socket.isPaused()) socket.resume();
+  } else if (!socket.isPaused()) socket.pause();
+  // Node.js reads all the same when it had asked to go on before: that comes true later, and it listens to this alone.
+  else socket.emit('pause');
 }

@@ -9,7 +9,18 @@ import { QueueName } from '../../src/domain/queue-attributes.ts';
 import { httpLimits } from '../../src/server.ts';
 import { type Api, nth } from '../support/api.ts';
 import { draftOf } from '../support/storage.ts';
-import { exchange, head, host, listening, open, statusesOf, statusOf, until } from '../support/wire.ts';
+import {
+  exchange,
+  head,
+  host,
+  leavePoll,
+  listening,
+  open,
+  poll,
+  statusesOf,
+  statusOf,
+  until,
+} from '../support/wire.ts';
 
 const sendHead = ['POST /v1/queues/orders/messages HTTP/1.1', host, 'Content-Type: text/plain'];
 const problemIn = (answer: string) => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as Record<string, unknown>;
@@ -358,19 +369,16 @@ describe('a long poll', () => {
   it('ends with its client, and takes no message with it', async () => {
     const { api, port } = await listening();
     await api.queue('orders');
-    const socket = await open(port);
-    socket.write(`POST /v1/queues/orders/messages/receive?wait=20s HTTP/1.1\r\n${host}\r\n\r\n`);
+    const client = await open(port);
+    client.write(poll);
     await until(api, () => api.broker.waiters.count() === 1);
-    socket.destroy();
-    await until(api, () => api.broker.waiters.count() === 0);
-    await api.send('orders', 'x');
-    expect(await api.counts('orders')).toEqual([1, 0, 0]);
+    await leavePoll(api, client);
   });
 
   it('ends empty when the server stops, and the connection with it', async () => {
     const { api, port } = await listening();
     await api.queue('orders');
-    const answer = exchange(port, `POST /v1/queues/orders/messages/receive?wait=20s HTTP/1.1\r\n${host}\r\n\r\n`);
+    const answer = exchange(port, poll);
     await until(api, () => api.broker.waiters.count() === 1);
     api.broker.drain();
     await api.server.close();
@@ -569,7 +577,7 @@ describe('a server that stops', () => {
   it('closes kept connections with the answers in hand', async () => {
     const { api, port } = await listening();
     await api.queue('orders');
-    const answer = exchange(port, `POST /v1/queues/orders/messages/receive?wait=20s HTTP/1.1\r\n${host}\r\n\r\n`);
+    const answer = exchange(port, poll);
     await until(api, () => api.broker.waiters.count() === 1);
     const closed = api.server.close();
     await until(api, () => !api.server.server.listening);

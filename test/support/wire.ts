@@ -1,6 +1,7 @@
 /** Bytes on a socket: what only shows when a client writes HTTP by hand. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { expect } from 'vitest';
 import { type Api, type ApiOptions, openApi } from './api.ts';
 
 /** An API that listens. */
@@ -35,7 +36,20 @@ export async function until(api: Api, isSo: () => boolean): Promise<void> {
   while (!isSo()) await api.clock.advance({});
 }
 
+/** The client whose long poll waits leaves: it is over, and takes no message with it. */
+export async function leavePoll(api: Api, client: Socket): Promise<void> {
+  expect(api.broker.waiters.count()).toBe(1);
+  client.destroy();
+  await until(api, () => api.broker.waiters.count() === 0);
+  await api.send('orders', 'x');
+  expect(await api.counts('orders')).toEqual([1, 0, 0]);
+}
+
 export const host = 'Host: localhost';
+/** A request without a body. */
+export const plain = (start: string): string => `${start} HTTP/1.1\r\n${host}\r\n\r\n`;
+/** A long poll of the queue `orders`. */
+export const poll = plain('POST /v1/queues/orders/messages/receive?wait=20s');
 /** The last request of a connection. */
 export const head = (lines: readonly string[]): string => `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`;
 export const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
