@@ -115,7 +115,7 @@ type BookRow = QueueRow & { readonly message_count: number; readonly bytes: numb
 
 export class Ledger {
   readonly #statements;
-  readonly #books = new LRUCache<string, Book>({ max: queuesCachedMax });
+  readonly #books: LRUCache<string, Book>;
   #counters = new Map<number, CounterDelta>();
   /** By backlog and millisecond. */
   #hidden = new Map<number, Map<number, HiddenSums>>();
@@ -127,7 +127,9 @@ export class Ledger {
   /** Whether the operation in hand has changed anything: a fault after that would leave half of it. */
   #isTouched = false;
 
-  constructor(db: Db) {
+  /** @param cachedMax books kept at hand */
+  constructor(db: Db, cachedMax = queuesCachedMax) {
+    this.#books = new LRUCache({ max: cachedMax });
     this.#statements = {
       state: db.prepare<[], StateRow>(selectState),
       updateState: db.prepare(updateState),
