@@ -8,6 +8,7 @@ import type { Upkeep } from './broker/upkeep.ts';
 import type { Clock } from './clock.ts';
 import { type Config, isLoopback } from './config.ts';
 import { secondsAfter } from './domain/instant.ts';
+import { addressesOf } from './http/listening.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import type { Ids } from './ids.ts';
 import type { Counts } from './metrics/metrics.ts';
@@ -62,8 +63,9 @@ export async function createFrontend(deps: FrontendDeps): Promise<Frontend> {
   });
   return {
     broker,
-    listen: (port) =>
-      server.listen({ host: config.host, port, ...(config.httpThreads > 1 ? { reusePort: true } : {}) }),
+    async listen(port) {
+      return server.listenAt(await addressesOf(config.host), { port, reusePort: config.httpThreads > 1 });
+    },
     async stop() {
       isStopping = true;
       broker.drain();

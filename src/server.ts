@@ -21,6 +21,7 @@ import { answerClientError, answerConnect } from './http/client-errors.ts';
 import { trackDepartures } from './http/departures.ts';
 import { mountDocs } from './http/docs.ts';
 import { endLines } from './http/line-end.ts';
+import { type Listen, prepareToListen } from './http/listening.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import { type ApiDocuments, documentApi } from './http/openapi.ts';
 import { takeTurns } from './http/pipelining.ts';
@@ -57,7 +58,11 @@ export type ServerDeps = {
   readonly referenceRoute?: boolean | undefined;
 };
 
-export type Server = FastifyInstance & { readonly documents: ApiDocuments; readonly arrivals: Arrivals };
+export type Server = FastifyInstance & {
+  readonly documents: ApiDocuments;
+  readonly arrivals: Arrivals;
+  readonly listenAt: Listen;
+};
 
 /** What one client, or one connection, may cost before any of our code runs. */
 export const httpLimits = {
@@ -90,7 +95,7 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
 
   takeTurns(app, deps.threadCount);
   admitRequests(app, clock);
-  endSilentConnections(app, clock);
+  watchConnections(app, clock, deps.threadCount);
   const gate = createGate(access, broker.keys, clock);
   authorize(app, gate);
   timeBodies(app, arrivals);
@@ -105,12 +110,13 @@ export async function buildServer(deps: ServerDeps): Promise<Server> {
   mountSqs(app, { broker, clock, ids, log, arrivals, settings: sqs, authenticate: signedBy(deps, gate, sqs.region) });
   mountDocs(app, '/docs', '/openapi.json');
   if (deps.referenceRoute === true) mountReference(app, deps, arrivals);
+  app.decorate('listenAt', prepareToListen(app));
   await app.ready();
   return app as Server;
 }
 
 function createInstance(deps: ServerDeps): FastifyInstance {
-  const { clock, ids, log, threadCount = 1, stillnessMsMax = httpLimits.stillnessMsMax } = deps;
+  const { clock, ids, log, stillnessMsMax = httpLimits.stillnessMsMax } = deps;
   const app: FastifyInstance = fastify({
     logger: false,
     genReqId: requestIds(clock, ids),
@@ -142,7 +148,6 @@ function createInstance(deps: ServerDeps): FastifyInstance {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   // No route takes it, with a body or without: it is answered like any other method, not asked for a content type.
   app.addHttpMethod('QUERY', { overrideExisting: true });
-  app.server.maxConnections = Math.ceil(httpLimits.connectionsMax / threadCount);
   return app;
 }
 
@@ -171,10 +176,18 @@ function admitRequests(app: FastifyInstance, clock: Clock): void {
 /** How long a server that stops waits for the first byte of a connection. */
 const silentSecondsMax = 1;
 
-/** Connections over which nothing has come yet: Node.js takes them for busy, and a stop would wait for their timeout. */
-function endSilentConnections(app: FastifyInstance, clock: Clock): void {
+/**
+ * Bounds the number of connections at all addresses together, and ends at a stop those over which nothing has come yet:
+ * Node.js takes them for busy, and would wait for their timeout.
+ */
+function watchConnections(app: FastifyInstance, clock: Clock, threadCount = 1): void {
+  const openMax = Math.ceil(httpLimits.connectionsMax / threadCount);
   const open = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
+    if (open.size >= openMax) {
+      socket.destroy();
+      return;
+    }
     open.add(socket);
     socket.once('close', () => open.delete(socket));
   });
