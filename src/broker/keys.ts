@@ -1,9 +1,8 @@
 /**
  * Access keys: who has one, and making, changing, rotating and ending them.
  *
- * All keys are in memory, since every request asks for one; storage is written first and memory after it, so what was
- * answered holds across a restart. Who waits (a long poll) is told when its key ends or changes. What another thread
- * changed is read anew when storage tells of it.
+ * All keys are in memory; storage is written first and memory after it, so what was answered holds across a restart. Who
+ * waits (a long poll) is told when its key ends or changes.
  *
  *     create ─▶ IN FORCE ── expiresAt passes ──▶ EXPIRED      rotate: a second secret; the older one ends
  *                  │                                │         after the overlap
@@ -21,7 +20,6 @@ import {
   isInForce,
   isSecretOf,
   keyIdOf,
-  principalOf,
   randomBytesOf,
   type StoredKey,
   type StoredSecret,
@@ -29,27 +27,14 @@ import {
 } from '../domain/access-key.ts';
 import { Fault } from '../domain/errors.ts';
 import { type Instant, secondsAfter } from '../domain/instant.ts';
-import { limits } from '../domain/limits.ts';
 import { may, mayGive, type Principal, type Scope } from '../domain/principal.ts';
 import { type Seal, sealIvBytes } from '../domain/seal.ts';
 import type { Ids } from '../ids.ts';
 import type { Page, PageAsk, Storage } from '../storage/port.ts';
+import { KeyBook, type Signer } from './key-book.ts';
 
 /** What is told once, when a secret is made. */
 export type NewSecret = { readonly key: StoredKey; readonly secret: string; readonly bearer: string };
-
-/** A secret with which requests are signed. */
-export type SigningSecret = {
-  /** The same for the same secret: what is derived from it can be kept under it. */
-  readonly id: string;
-  /** @throws credentialsInvalid when it was sealed under another master key */
-  readonly open: () => string;
-};
-export type Signer = { readonly principal: Principal; readonly secrets: readonly SigningSecret[] };
-
-type WholeSigner = Omit<Signer, 'secrets'> & {
-  readonly secrets: readonly (SigningSecret & { readonly stored: StoredSecret })[];
-};
 
 export type KeyChange = {
   readonly name?: string | undefined;
@@ -100,72 +85,15 @@ type Deps = {
   readonly seal: Seal;
 };
 
-/** The same for the same secret, whatever key it belongs to. */
-const idOf = ({ hash }: StoredSecret): string => Buffer.from(hash).toString('latin1');
-
 export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
-  let keys: Map<string, StoredKey> | undefined;
-  const watchers = new Map<string, Set<() => void>>();
+  const book = new KeyBook({ storage, clock, seal });
   let last: Promise<unknown> = Promise.resolve();
-
-  // Asked before the keys are read, an empty table would mean an open server.
-  const book = (): Map<string, StoredKey> => {
-    if (keys === undefined) throw new Error('The access keys have not been loaded.');
-    return keys;
-  };
-
-  /** With all secrets that the key has; made once, since every signed request asks for it. */
-  const signers = new WeakMap<StoredKey, WholeSigner>();
-  const signerOf = (key: StoredKey): WholeSigner => {
-    const known = signers.get(key);
-    if (known !== undefined) return known;
-    const signer = {
-      principal: principalOf(key),
-      secrets: key.secrets.map((secret) => ({
-        id: idOf(secret),
-        stored: secret,
-        open() {
-          const opened = seal.open(secret.sealed, key.keyId);
-          if (opened === undefined) throw Fault.of('credentialsInvalid', {});
-          return opened;
-        },
-      })),
-    };
-    signers.set(key, signer);
-    return signer;
-  };
 
   /** One change after the other: whether a key is the last one is only true until the next change. */
   const inTurn = <T>(change: () => Promise<T>): Promise<T> => {
     const done = last.then(change);
     last = done.catch(() => undefined);
     return done;
-  };
-
-  const tell = (keyId: string) => {
-    const told = [...(watchers.get(keyId) ?? [])];
-    for (const changed of told) changed();
-  };
-
-  const remember = (key: StoredKey): StoredKey => {
-    book().set(key.keyId, key);
-    tell(key.keyId);
-    return key;
-  };
-
-  const forget = (keyId: string) => {
-    book().delete(keyId);
-    tell(keyId);
-  };
-
-  // Also told of the changes made here, which are read a second time: they are rare.
-  storage.onChange((change) => {
-    if (change.of === 'key' && keys !== undefined) void readAnew(change.keyId);
-  });
-  const readAnew = async (keyId: string) => {
-    const key = await storage.findKey({ keyId });
-    if (key === null) forget(keyId);
-    else remember(key);
   };
 
   const sealed = (keyId: string, secret: string, number: number, now: Instant): StoredSecret => ({
@@ -177,7 +105,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   });
 
   const find = ({ account }: Principal, keyId: string): StoredKey => {
-    const key = book().get(keyId);
+    const key = book.get(keyId)?.stored;
     if (key === undefined || key.account !== account) throw Fault.of('keyNotFound', { key: keyId });
     return key;
   };
@@ -203,58 +131,34 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
     if (principal.id === undefined) return;
     const now = clock.now();
     const isManager = (key: Pick<StoredKey, 'scopes' | 'expiresAt'>) => isInForce(key, now) && may(key, 'manageKeys');
-    const others = [...book().values()].filter(
-      ({ keyId, account }) => keyId !== changed && account === principal.account,
-    );
+    const others = book.stored().filter(({ keyId, account }) => keyId !== changed && account === principal.account);
     if (isManager({ scopes, expiresAt }) || others.some(isManager)) return;
     throw Fault.of('keyNeeded', { problem: 'It is the last key in force that may manage keys' });
   };
 
   return {
-    async load() {
-      const loaded = new Map<string, StoredKey>();
-      let cursor: string | undefined;
-      do {
-        const page = await storage.listKeys({ account: null, limit: limits.pageItemsMax, cursor });
-        for (const key of page.items) loaded.set(key.keyId, key);
-        cursor = page.nextCursor ?? undefined;
-      } while (cursor !== undefined);
-      keys = loaded;
-    },
-
-    isEmpty: () => book().size === 0,
-    isKnown: (keyId) => book().has(keyId),
+    load: () => book.load(),
+    isEmpty: () => book.size === 0,
+    isKnown: (keyId) => book.get(keyId) !== undefined,
 
     check(keyId, secret) {
-      const key = book().get(keyId);
-      return isSecretOf(key, secret, clock.now()) && key !== undefined ? principalOf(key) : undefined;
+      const known = book.get(keyId);
+      return isSecretOf(known?.stored, secret, clock.now()) ? known?.principal : undefined;
     },
 
     signer(keyId) {
-      const key = book().get(keyId);
+      const known = book.get(keyId);
       const now = clock.now();
-      if (key === undefined || !isInForce(key, now)) return undefined;
-      const whole = signerOf(key);
-      if (key.secrets.every((secret) => isInForce(secret, now))) return whole;
-      return { ...whole, secrets: whole.secrets.filter(({ stored }) => isInForce(stored, now)) };
+      if (known === undefined || !isInForce(known.stored, now)) return undefined;
+      if (known.secrets.every((secret) => isInForce(secret, now))) return known;
+      return { principal: known.principal, secrets: known.secrets.filter((secret) => isInForce(secret, now)) };
     },
 
-    watch({ id }, changed) {
-      if (id === undefined) return () => undefined;
-      const line = watchers.get(id) ?? new Set();
-      watchers.set(id, line.add(changed));
-      const expiresAt = book().get(id)?.expiresAt ?? null;
-      const cancel = expiresAt === null ? undefined : clock.at(expiresAt, changed);
-      return () => {
-        cancel?.();
-        line.delete(changed);
-        if (line.size === 0 && watchers.get(id) === line) watchers.delete(id);
-      };
-    },
+    watch: ({ id }, changed) => (id === undefined ? () => undefined : book.watch(id, changed)),
 
     requireInForce({ id }) {
       if (id === undefined) return;
-      const key = book().get(id);
+      const key = book.get(id)?.stored;
       if (key === undefined || !isInForce(key, clock.now())) throw Fault.of('credentialsInvalid', {});
     },
 
@@ -262,7 +166,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
       inTurn(async () => {
         requireGivable(principal, scopes);
         requireFuture(expiresAt, clock.now());
-        if (book().size === 0 && !may({ scopes }, 'manageKeys')) {
+        if (book.size === 0 && !may({ scopes }, 'manageKeys')) {
           throw Fault.of('keyNeeded', {
             problem: 'The first key must be able to manage keys, since without a key nobody is let in from then on',
           });
@@ -289,7 +193,8 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
       }),
 
     list({ account }, { cursor = '', limit }) {
-      const own = [...book().values()]
+      const own = book
+        .stored()
         .filter((key) => key.account === account && key.keyId > cursor)
         .sort((a, b) => (a.keyId < b.keyId ? -1 : 1));
       const items = own.slice(0, limit);
@@ -312,7 +217,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
         const now = clock.now();
         const changed = await storage.updateKey({ account: key.account, keyId, name, scopes, expiresAt, now });
         log.info({ key: keyId, by: principal.id, scopes: changed.scopes }, 'access key changed');
-        return remember(changed);
+        return book.remember(changed);
       }),
 
     rotate: (principal, keyId, { overlapSeconds }) =>
@@ -336,14 +241,14 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
         const { account } = findOwn(principal, keyId);
         requireManagerAfter(principal, keyId, [], null);
         await storage.deleteKey({ account, keyId, now: clock.now() });
-        forget(keyId);
+        book.forget(keyId);
         log.info({ key: keyId, by: principal.id }, 'access key deleted');
       }),
 
     declare: (account, definitions) =>
       inTurn(async () => {
         for (const definition of definitions) {
-          const present = book().get(definition.keyId);
+          const present = book.get(definition.keyId)?.stored;
           if (present !== undefined && isAsDeclared(present, definition, account)) continue;
           const now = clock.now();
           const { secret, ...rest } = definition;
@@ -360,23 +265,24 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
             isNew: false,
             now,
           });
-          remember(key);
+          book.remember(key);
           log.info(
             { key: key.keyId },
             present === undefined ? 'declared key created' : 'key brought to its declaration',
           );
         }
         const declared = new Set(definitions.map(({ keyId }) => keyId));
-        for (const { keyId, account: owner, isDeclared } of [...book().values()]) {
+        for (const { keyId, account: owner, isDeclared } of book.stored()) {
           if (!isDeclared || declared.has(keyId)) continue;
           await storage.deleteKey({ account: owner, keyId, now: clock.now() });
-          forget(keyId);
+          book.forget(keyId);
           log.info({ key: keyId }, 'key that is declared no longer deleted');
         }
       }),
 
     sealedElsewhere: () =>
-      [...book().values()]
+      book
+        .stored()
         .filter(({ secrets }) => secrets.some((secret) => !seal.isOurs(secret.sealed)))
         .map(({ keyId }) => keyId),
   };
@@ -384,7 +290,7 @@ export function createKeys({ storage, clock, ids, log, seal }: Deps): Keys {
   /** The one answer that holds the secret; the log says who made what, never with which secret. */
   function told({ id }: Principal, key: StoredKey, secret: string, what: string): NewSecret {
     log.info({ key: key.keyId, by: id, scopes: key.scopes }, what);
-    return { key: remember(key), secret, bearer: bearerOf(key.keyId, secret) };
+    return { key: book.remember(key), secret, bearer: bearerOf(key.keyId, secret) };
   }
 
   function isAsDeclared(key: StoredKey, { name, scopes, expiresAt, secret }: KeyDefinition, account: string): boolean {

@@ -14,7 +14,8 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Keys, Signer, SigningSecret } from '../broker/keys.ts';
+import type { Signer, SigningSecret } from '../broker/key-book.ts';
+import type { Keys } from '../broker/keys.ts';
 import type { Clock } from '../clock.ts';
 import { type Instant, instant, toRfc3339 } from '../domain/instant.ts';
 import type { Principal } from '../domain/principal.ts';

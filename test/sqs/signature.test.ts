@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Signer } from '../../src/broker/keys.ts';
+import type { Signer } from '../../src/broker/key-book.ts';
 import { defaultAccount, everything, openPrincipal } from '../../src/domain/principal.ts';
 import { failedLogins } from '../../src/http/failed-logins.ts';
 import {

@@ -2,7 +2,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
 import aws4 from 'aws4';
-import type { Signer } from '../../src/broker/keys.ts';
+import type { Signer } from '../../src/broker/key-book.ts';
 import type { Instant } from '../../src/domain/instant.ts';
 import { defaultAccount, everything, openPrincipal } from '../../src/domain/principal.ts';
 import { type Authenticate, createAuthenticate, type SignedRequest } from '../../src/sqs/signature.ts';
