@@ -72,11 +72,12 @@ export function takeTurns(app: FastifyInstance, shareCount = 1): void {
   function join(waiting: Waiting): void {
     const { raw, socket } = waiting;
     if (socket.waitingCount === undefined) {
-      socket.once('close', () => {
-        waitingBytes -= socket.waitingBytes ?? 0;
+      socket.once('close', () => forget(socket));
+      // Node.js reads on by itself at the end of each request, and when the one in front takes its body. Where it has
+      // just paused again, since answers are not read, it stays so: the two would call each other for ever.
+      socket.on('resume', () => {
+        if (!socket.isPaused() || keepsEnough(socket)) readOnOrNot(socket);
       });
-      // Node.js reads on by itself at the end of each request, and when the one in front takes its body.
-      socket.on('resume', () => readOnOrNot(socket));
     }
     socket.waitingCount = (socket.waitingCount ?? 0) + 1;
     count(waiting, pipelineLimits.requestBytes);
@@ -96,8 +97,16 @@ export function takeTurns(app: FastifyInstance, shareCount = 1): void {
     waiting.bytes += bytes;
     waitingBytes += bytes;
     socket.waitingBytes = (socket.waitingBytes ?? 0) + bytes;
-    if (waitingBytes > bytesMax) socket.destroy();
-    else readOnOrNot(socket);
+    // Only who brings more may be over; what it held is free at once, or its neighbours of this turn would be over, too.
+    if (bytes > 0 && waitingBytes > bytesMax) {
+      forget(socket);
+      socket.destroy();
+    } else readOnOrNot(socket);
+  }
+
+  function forget(socket: Socket): void {
+    waitingBytes -= socket.waitingBytes ?? 0;
+    socket.waitingBytes = 0;
   }
 }
 
@@ -118,9 +127,11 @@ function onPiece(raw: IncomingMessage, hear: ((bytes: number) => void) | undefin
  * keep; what Node.js has read at once (64 KiB) comes on top of it.
  */
 function readOnOrNot(socket: Socket): void {
-  if ((socket.waitingBytes ?? 0) <= pipelineLimits.readOnBytesMax) {
+  if (!keepsEnough(socket)) {
     if (socket.isPaused()) socket.resume();
   } else if (!socket.isPaused()) socket.pause();
   // Node.js reads all the same when it had asked to go on before: that comes true later, and it listens to this alone.
   else socket.emit('pause');
 }
+
+const keepsEnough = (socket: Socket): boolean => (socket.waitingBytes ?? 0) > pipelineLimits.readOnBytesMax;

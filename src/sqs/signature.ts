@@ -94,14 +94,15 @@ export function createAuthenticate({ keys, gate, clock, regions }: SignatureDeps
     const isWhole = (toldHash === undefined || toldHash === payloadHash) && coversEnough(claim);
     const text = stringToSign(claim.time, claim.scope, canonical ?? '');
     let isRight = false;
-    for (const secret of signer?.secrets ?? [nobodysSecret]) {
+    for (const secret of provenFirst(signer?.secrets ?? [nobodysSecret], claim.proven)) {
       const proven = claim.proven?.secretId === secret.id ? claim.proven.key : undefined;
       const key = proven ?? keyOf.find(secret, claim.scope);
       if (!isSame(signatureOf(key, text), claim.signature)) continue;
       isRight = true;
       if (proven !== undefined) break;
       keyOf.keep(secret, claim.scope, key);
-      if (claim.signatoryText !== '') signatories.set(claim.signatoryText, signatoryOf(claim, secret, key));
+      const isSomebodys = signer !== undefined && claim.signatoryText !== '';
+      if (isSomebodys) signatories.set(claim.signatoryText, signatoryOf(claim, secret, key));
     }
     return isRight && isWhole && canonical !== undefined && signer !== undefined;
   }
@@ -220,6 +221,13 @@ function uniqueParameters(parts: readonly QueryPart[]): ReadonlyMap<string, stri
 
 /** What the header Authorization says before the signature. */
 type Signatory = Pick<Claim, 'keyId' | 'scope' | 'signedHeaders'>;
+/** While two secrets are in force, the one that the last right signature was made with saves a look at the other. */
+function provenFirst(secrets: readonly SigningSecret[], proven: Proof | undefined): readonly SigningSecret[] {
+  if (proven === undefined || secrets[0]?.id === proven.secretId) return secrets;
+  const isProven = ({ id }: SigningSecret) => id === proven.secretId;
+  return [...secrets.filter(isProven), ...secrets.filter((secret) => !isProven(secret))];
+}
+
 /** A secret, and the signing key that was derived from it for the signatory's scope. */
 type Proof = { readonly secretId: string; readonly key: SigningKey };
 type KnownSignatory = Signatory & { readonly proven: Proof };

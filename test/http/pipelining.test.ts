@@ -96,6 +96,18 @@ async function bodiesOf(api: Api): Promise<readonly unknown[]> {
   return bodies;
 }
 
+const longPage = plain('GET /v1/queues?limit=100');
+
+/** A server with a page of about 2 MB: more than the system takes of what is not read, so the answers after the second wait. */
+async function listeningWithLongPage() {
+  const { api, port } = await listening({ checkAnswer: undefined });
+  const tags = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`${'k'.repeat(120)}${n}`, 'v'.repeat(256)]));
+  for (let n = 0; n < 100; n += 1) await api.queue(`q${n}`, { tags });
+  const pageBytes = (await api.get('/v1/queues?limit=100')).bytes.byteLength;
+  expect(pageBytes).toBeGreaterThan(1_900_000);
+  return { api, port, pageBytes };
+}
+
 describe('requests of one connection', () => {
   it('begin one after the other: a delete does not overtake the send before it', async () => {
     const held = heldSends();
@@ -137,16 +149,11 @@ describe('requests of one connection', () => {
   });
 
   it('hold one answer that nobody reads, not all of them', async () => {
-    const { api, port } = await listening({ checkAnswer: undefined });
-    // A page of about 2 MB: more than the system takes of what is not read, so the answers after the second wait.
-    const tags = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`${'k'.repeat(120)}${n}`, 'v'.repeat(256)]));
-    for (let n = 0; n < 100; n += 1) await api.queue(`q${n}`, { tags });
-    const pageBytes = (await api.get('/v1/queues?limit=100')).bytes.byteLength;
-    expect(pageBytes).toBeGreaterThan(1_900_000);
+    const { api, port, pageBytes } = await listeningWithLongPage();
     const [count, before] = [40, api.log.lines.length];
     const sockets = ends(api);
     const client = (await open(port)).pause();
-    client.write(plain('GET /v1/queues?limit=100').repeat(count));
+    client.write(longPage.repeat(count));
     // An answer that is out has its line in the log; no more come when the system takes no more.
     const outCount = () => api.log.lines.length - before;
     const waitingCount = () => sockets[0]?.waitingCount ?? 0;
@@ -160,6 +167,28 @@ describe('requests of one connection', () => {
     expect(sockets[0]?.writableLength).toBeLessThan(2 * pageBytes);
     client.write(last);
     expect(statusesOf(await all(client.resume()))).toHaveLength(count + 1);
+  });
+
+  it('that come while answers are not read leave the server its time', async () => {
+    const { api, port } = await listeningWithLongPage();
+    let resumeCount = 0;
+    api.server.server.on('connection', (socket: Socket) => {
+      socket.on('resume', () => {
+        resumeCount += 1;
+        // Who pauses and goes on for ever leaves nobody else a turn, this test neither.
+        if (resumeCount > 1_000) socket.destroy().removeAllListeners('resume');
+      });
+    });
+    const sockets = ends(api);
+    const client = (await open(port)).pause();
+    client.write(longPage.repeat(4));
+    await until(api, () => sockets[0]?.writableNeedDrain === true && (sockets[0].waitingCount ?? 0) > 0);
+    for (let turn = 0; turn < 200; turn += 1) await api.clock.advance({});
+    client.write(plain('GET /livez'));
+    for (let turn = 0; turn < 200; turn += 1) await api.clock.advance({});
+    expect(resumeCount).toBeLessThan(100);
+    client.write(last);
+    expect(statusesOf(await all(client.resume()))).toHaveLength(6);
   });
 
   it.each([

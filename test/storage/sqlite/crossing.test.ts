@@ -40,7 +40,14 @@ const drafts: readonly Draft[] = [
     traceHeader: 'Root=1',
   },
 ];
-const sendAsk: SendAsk = { queue, drafts, isAtomic: true, idempotency: { key: 'k', fingerprint: 'f' }, now };
+const sendAsk: SendAsk = {
+  queue,
+  drafts,
+  isAtomic: true,
+  idempotency: { key: 'k', fingerprint: 'f' },
+  senderId: 's',
+  now,
+};
 const receipt = { queueId: 3, message: 2 ** 47, receive: 2 };
 const settleAsk: SettleAsk = {
   queue,
