@@ -26,9 +26,7 @@ export const pipelineLimits = {
 
 declare module 'node:net' {
   interface Socket {
-    /** Requests that wait behind another; absent: none ever has. */
-    waitingCount?: number;
-    /** What they count for. */
+    /** What the requests count for that wait behind another; absent: none ever has. */
     waitingBytes?: number;
   }
 }
@@ -71,7 +69,7 @@ export function takeTurns(app: FastifyInstance, shareCount = 1): void {
 
   function join(waiting: Waiting): void {
     const { raw, socket } = waiting;
-    if (socket.waitingCount === undefined) {
+    if (socket.waitingBytes === undefined) {
       socket.once('close', () => forget(socket));
       // Node.js reads on by itself at the end of each request, and when the one in front takes its body. Where it has
       // just paused again, since answers are not read, it stays so: the two would call each other for ever.
@@ -79,16 +77,13 @@ export function takeTurns(app: FastifyInstance, shareCount = 1): void {
         if (!socket.isPaused() || keepsEnough(socket)) readOnOrNot(socket);
       });
     }
-    socket.waitingCount = (socket.waitingCount ?? 0) + 1;
     count(waiting, pipelineLimits.requestBytes);
     onPiece(raw, (bytes) => count(waiting, bytes + pipelineLimits.pieceBytes));
   }
 
   function leave(waiting: Waiting): void {
-    const { raw, socket, bytes } = waiting;
-    socket.waitingCount = (socket.waitingCount ?? 0) - 1;
-    onPiece(raw, undefined);
-    count(waiting, -bytes);
+    onPiece(waiting.raw, undefined);
+    count(waiting, -waiting.bytes);
   }
 
   function count(waiting: Waiting, bytes: number): void {
