@@ -8,7 +8,7 @@ import type { Upkeep } from './broker/upkeep.ts';
 import type { Clock } from './clock.ts';
 import { type Config, isLoopback } from './config.ts';
 import { secondsAfter } from './domain/instant.ts';
-import { addressesOf } from './http/listening.ts';
+import { addressesOf, requireOwnPort } from './http/listening.ts';
 import type { RequestMetrics } from './http/metrics.ts';
 import type { Ids } from './ids.ts';
 import type { Counts } from './metrics/metrics.ts';
@@ -33,6 +33,8 @@ export type FrontendDeps = {
 
 export type Frontend = {
   readonly broker: Broker;
+  /** That no other program serves where threads are about to share the port. @throws Error of the system */
+  readonly requireOwnPort: (port: number) => Promise<void>;
   /** @returns the address, such as `http://127.0.0.1:8080` */
   readonly listen: (port: number) => Promise<string>;
   /** Ends long polls, finishes the requests in hand and takes no further ones. */
@@ -63,6 +65,7 @@ export async function createFrontend(deps: FrontendDeps): Promise<Frontend> {
   });
   return {
     broker,
+    requireOwnPort: async (port) => requireOwnPort(await addressesOf(config.host), port),
     async listen(port) {
       return server.listenAt(await addressesOf(config.host), { port, reusePort: config.httpThreads > 1 });
     },

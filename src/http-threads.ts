@@ -3,8 +3,6 @@
  * (SO_REUSEPORT), and use one storage, whose single writer has a thread of its own. The main thread starts them, adds up
  * what they count, and stops them; when one breaks, the process does.
  */
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { SystemClock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -126,17 +124,4 @@ export function answerTo<T>(ask: (reply: MessagePort) => void): Promise<T | unde
     answer.once('close', () => resolve(undefined));
     ask(reply);
   });
-}
-
-/**
- * A port that is shared lets any program of the same user in that shares it, too, another Sluice for instance. So one
- * that shares nothing is tried first. @throws Error of the system, such as EADDRINUSE
- */
-export async function requireOwnPort({ host, port }: Pick<Config, 'host' | 'port'>): Promise<void> {
-  if (port === 0) return;
-  const probe = createServer();
-  probe.listen({ host, port, exclusive: true });
-  await once(probe, 'listening');
-  probe.close();
-  await once(probe, 'close');
 }

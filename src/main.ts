@@ -18,7 +18,7 @@ import { limits } from './domain/limits.ts';
 import { openPrincipal } from './domain/principal.ts';
 import { masterKeyBytes, parseMasterKey } from './domain/seal.ts';
 import type { createFrontend, Frontend } from './frontend.ts';
-import { type HttpThreads, requireOwnPort, startHttpThreads } from './http-threads.ts';
+import { type HttpThreads, startHttpThreads } from './http-threads.ts';
 import { type Ids, randomIds } from './ids.ts';
 import { createMetrics, type MetricSources, type Metrics } from './metrics/metrics.ts';
 import { manifest } from './package.ts';
@@ -208,7 +208,7 @@ async function joinAndListen(parts: Parts): Promise<Service> {
 }
 
 async function listen(frontend: Frontend, config: Config): Promise<string> {
-  if (config.httpThreads > 1) await requireOwnPort(config);
+  if (config.httpThreads > 1) await frontend.requireOwnPort(config.port);
   return frontend.listen(config.port);
 }
 

@@ -54,7 +54,8 @@ export function prepareToListen(app: FastifyInstance): Listen {
 }
 
 /** The name has it, the machine has not: as in a container without IPv6. */
-const absentAddress: readonly unknown[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
+export const isAbsentAddress = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT');
 
 /** @returns a listener whose connections are those of the HTTP server; undefined where there is no such address */
 async function handOver(app: FastifyInstance, where: Where & { readonly host: string }): Promise<Server | undefined> {
@@ -66,9 +67,29 @@ async function handOver(app: FastifyInstance, where: Where & { readonly host: st
     await once(listener, 'listening');
     return listener;
   } catch (error) {
-    if (absentAddress.includes((error as NodeJS.ErrnoException).code)) return undefined;
+    if (isAbsentAddress(error)) return undefined;
     throw error;
   }
 }
 
 const closed = (listener: Server): Promise<unknown> => new Promise((resolve) => listener.close(resolve));
+
+/**
+ * A port that is shared lets any program of the same user in that shares it, too, another Sluice for instance. So one
+ * that shares nothing is tried first, at each address. @throws Error of the system, such as EADDRINUSE
+ */
+export async function requireOwnPort(addresses: readonly string[], port: number): Promise<void> {
+  if (port === 0) return;
+  for (const host of addresses) {
+    const probe = createServer();
+    probe.listen({ host, port, exclusive: true });
+    try {
+      await once(probe, 'listening');
+    } catch (error) {
+      if (isAbsentAddress(error)) continue;
+      throw error;
+    }
+    probe.close();
+    await once(probe, 'close');
+  }
+}

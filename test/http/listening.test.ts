@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, it } from 'vitest';
-import { addressesOf } from '../../src/http/listening.ts';
+import { addressesOf, requireOwnPort } from '../../src/http/listening.ts';
 import { httpLimits } from '../../src/server.ts';
 import { type ApiOptions, openApi } from '../support/api.ts';
 import { all, head, host, poll, statusesOf, statusOf, until } from '../support/wire.ts';
@@ -107,3 +107,17 @@ it('listens nowhere when another program has the port of one address; an address
   const url = await (await openApi()).server.listenAt(['127.0.0.1', '192.0.2.1'], { port: 0 });
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
 });
+
+it.each(addresses)(
+  'may share its port among threads only when no other program has it at any address: %s',
+  async (host) => {
+    const other = createServer();
+    other.listen({ host, port: 0 });
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    await expect(requireOwnPort([...addresses, '192.0.2.1'], port)).rejects.toThrow('EADDRINUSE');
+    other.close();
+    await once(other, 'close');
+    await requireOwnPort([...addresses, '192.0.2.1'], port);
+  },
+);
